@@ -1,0 +1,31 @@
+# Two commands do everything on a fresh machine: make demo, make test.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint types clean
+
+demo: $(VENV)/.installed  ## set up, then the whole method on the built-in cohort, to its report
+	$(BIN)/gansfer run configs/phantom.yaml
+
+test: $(VENV)/.installed-test  ## the test suite; SLURM and Apptainer tests skip where there is none
+	$(BIN)/python -m pytest -n 2 -m "not gpu"
+
+lint: $(VENV)/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed-test
+	$(BIN)/mypy
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[run]"
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[run,test]"
+	touch $@
+
+clean:  ## forget the virtual environment and the caches; runs/ stays
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build *.egg-info

@@ -1,0 +1,93 @@
+"""Who is in a cohort, and what one subject's files hold, before any processing.
+
+Axes legend: x y z are RAS voxel or millimetre axes of a file; Z H W are slices (inferior to
+superior), rows (anterior to posterior) and columns (patient's right to left: radiological view)
+of everything after preprocessing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:  # a login node reads who is in a cohort without numpy
+    import numpy as np
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One imaging session of one person.
+
+    Attributes:
+        id: unique in the cohort, safe in a file name.
+        age_years: age at the session, or None where unknown.
+        sex: "F", "M" or None.
+        cdr: Clinical Dementia Rating (0, 0.5, 1, 2, 3), or None where unknown.
+        labelled: has manual labels and may be in a fold.
+        in_pool: belongs to the unlabelled pool (the paper: every OASIS-1 image).
+        repeat_of: id of the first session of the same person, or None.
+        labelled_as: id of the labelled subject who is the same person, for pool images of labelled
+            people, so that the fold's test people can be kept out; or None.
+    """
+
+    id: str
+    age_years: float | None = None
+    sex: str | None = None
+    cdr: float | None = None
+    labelled: bool = False
+    in_pool: bool = False
+    repeat_of: str | None = None
+    labelled_as: str | None = None
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A 3-D array with its place in the world.
+
+    Attributes:
+        array_xyz: voxels, in the file's own axis order.
+        affine_ras: [4, 4] voxel index -> RAS millimetres.
+    """
+
+    array_xyz: npt.NDArray[np.generic]
+    affine_ras: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RawSubject:
+    """One subject as read, label numbers already mapped to ours (0 background, 1..S).
+
+    Attributes:
+        subject: who.
+        image: T1-weighted intensities.
+        brain_mask: non-zero inside the brain; None: the image's non-zero voxels are the brain.
+        label: label map on the image's grid, or None.
+        white_matter_mask: non-zero in labelled white matter (image's grid), or None.
+        reference: label map for measuring only (true labels of a simulated cohort, or MALPEM's
+            output), on the image's grid, or None. No training stage may read it.
+        in_common_space: the image is already in the common space; no registration.
+    """
+
+    subject: Subject
+    image: Volume
+    brain_mask: npt.NDArray[np.bool_] | None = None
+    label: npt.NDArray[np.uint8] | None = None
+    white_matter_mask: npt.NDArray[np.bool_] | None = None
+    reference: npt.NDArray[np.uint8] | None = None
+    in_common_space: bool = True
+
+
+class Source(Protocol):
+    """A reader of one kind of cohort. Reading is by subject, from any process."""
+
+    def subjects(self) -> Sequence[Subject]:
+        """Every session of the cohort, in a fixed order."""
+
+    def load(self, subject_id: str) -> RawSubject:
+        """One subject's arrays.
+
+        Raises:
+            UserError: the files are missing or damaged.
+        """

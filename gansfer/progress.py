@@ -1,0 +1,30 @@
+"""How long work tells the world how far it is, and learns that it should stop."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class StopRequested(Exception):
+    """Raised by long work after it has saved its state because `Watch.stopping()` was true."""
+
+
+class Watch(Protocol):
+    """Given to every long computation; implemented by the worker (and by `Silent` in tests)."""
+
+    def report(self, done: int, total: int, unit: str, note: str = "") -> None:
+        """Say that `done` of `total` `unit`s are done. Cheap: call it at every step."""
+
+    def stopping(self) -> bool:
+        """True when the work should save its state and raise `StopRequested`."""
+
+
+class Silent:
+    """A watch that shows nothing and never stops."""
+
+    def report(self, done: int, total: int, unit: str, note: str = "") -> None:
+        """Ignore the report."""
+
+    def stopping(self) -> bool:
+        """Never stop."""
+        return False

@@ -1,0 +1,265 @@
+"""Every scientific knob, with the paper's value as default and its section beside it.
+
+Frozen pydantic models, without torch, so that a login node can check them. Units are in the
+names. "Paper silent" marks what the paper does not say, with where the default then comes from.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from gansfer.structures import PAPER_STRUCTURES
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+CountOrZero = Annotated[int, Field(ge=0)]
+
+
+class Settings(BaseModel):
+    """Base of every settings model: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RoiSettings(Settings):
+    """The region of interest in the common space (III.A): 80 x 80 x 60 voxels of 1 mm."""
+
+    size_mm: tuple[Positive, Positive, Positive] = Field(
+        (80.0, 80.0, 60.0), description="left-right, posterior-anterior, inferior-superior"
+    )
+    centre_mm: tuple[float, float, float] = Field(
+        (-0.5, -10.5, 1.0),
+        description="RAS millimetres; centres the seven structures of the 30 labelled brains",
+    )
+    voxel_mm: Positive = 1.0
+
+    @property
+    def shape_zhw(self) -> tuple[int, int, int]:
+        """Slices, rows and columns of the region in voxels."""
+        x_mm, y_mm, z_mm = self.size_mm
+        z, h, w = (round(side_mm / self.voxel_mm) for side_mm in (z_mm, y_mm, x_mm))
+        return z, h, w
+
+    @model_validator(mode="after")
+    def _square_and_whole(self) -> RoiSettings:
+        for side_mm in self.size_mm:
+            if abs(side_mm / self.voxel_mm - round(side_mm / self.voxel_mm)) > 1e-6:
+                raise ValueError(
+                    f"size_mm {side_mm:g} is not a whole number of voxels of {self.voxel_mm:g} mm"
+                )
+        if self.size_mm[0] != self.size_mm[1]:
+            raise ValueError(
+                f"size_mm is {self.size_mm[0]:g} by {self.size_mm[1]:g} in plane; "
+                "the GAN's slices are square: make the first two equal"
+            )
+        return self
+
+
+class EncodingSettings(Settings):
+    """How intensities become GAN channels (III.A; ranges: paper silent)."""
+
+    mr_percentiles: tuple[float, float] = Field(
+        (0.1, 99.5), description="MR values mapped to -1 and +1; beyond is clipped and counted"
+    )
+    label_percentile: float = Field(
+        99.5, gt=0, le=100, description="label contrast mapped to +1; 0 is mapped to -1"
+    )
+
+
+class Phase1Settings(Settings):
+    """Phase 1: the whole progressive GAN on the labelled slices (II.B)."""
+
+    fade_images: Count | dict[int, Count] = Field(
+        600_000, description="images shown while a level fades in; one number, or by px"
+    )
+    stable_images: Count | dict[int, Count] = Field(
+        600_000, description="images shown at a level after its fade; one number, or by px"
+    )
+
+
+class Phase2Settings(Settings):
+    """Phase 2: early blocks learn from the unlabelled images; the last ones are frozen (II.B)."""
+
+    images: CountOrZero = Field(1_200_000, description="Paper silent; as long as a PGGAN level.")
+    frozen_top_blocks: Count = Field(
+        2, description="blocks of G frozen, counted from the output; toRGB always. Paper silent."
+    )
+    warmup_cycles: CountOrZero = Field(5, description="first G updates that D_I is ahead of")
+    warmup_critic_updates: Count = Field(100, description="D_I updates per G update in these")
+    critic_updates: Count = Field(1, description="D_I updates per G update afterwards")
+
+
+class Phase3Settings(Settings):
+    """Phase 3: frozen blocks unfreeze one by one under D_I and D_S (II.B)."""
+
+    images: CountOrZero = Field(1_200_000, description="Paper silent; as long as a PGGAN level.")
+    unfreeze_every_images: Count = Field(
+        300_000, description="images between unfreezing one block and the next. Paper silent."
+    )
+    image_weight: Positive = Field(1.0, description="weight of D_I in G's loss. Paper silent.")
+    label_weight: Positive = Field(1.0, description="weight of D_S in G's loss. Paper silent.")
+    selftaught_slices: Count = Field(
+        10_000, description="slices drawn once from the phase-2 G for D_S's real set"
+    )
+    label_warmup_cycles: CountOrZero = Field(
+        5, description="G updates D_S is ahead of. Paper silent; as D_I in phase 2."
+    )
+    label_warmup_critic_updates: Count = 100
+
+
+class GanSettings(Settings):
+    """The progressively growing GAN. Defaults are the official implementation's."""
+
+    base_px: Count = Field(5, description="side of the first level; doubled up to the slice side")
+    latent_size: Count = 512
+    fmap_base: Count = Field(8192, description="width at level s is min(base / 2^s, max), s from 1")
+    fmap_max: Count = 512
+    fmaps: tuple[Count, ...] | None = Field(
+        None, description="widths of the levels, coarse to fine; overrides the two above"
+    )
+    fused_scaling: bool = Field(True, description="x2 scaling fused into the convolution beside it")
+    minibatch: Count | dict[int, Count] = Field(
+        default={5: 128, 10: 128, 20: 128, 40: 64, 80: 32}, description="one number, or by px"
+    )
+    learning_rate: Positive = 1e-3
+    adam_betas: tuple[float, float] = (0.0, 0.99)
+    adam_epsilon: Positive = 1e-8
+    gradient_penalty: Positive = Field(10.0, description="lambda of WGAN-GP")
+    drift: float = Field(0.001, ge=0, description="weight of D(real)^2")
+    stddev_group: Count = Field(4, description="group of the minibatch standard deviation")
+    ema_half_life_kimg: Positive = Field(
+        10.0, description="half-life of G's moving average, in thousand images"
+    )
+    precision: Literal["float32", "bfloat16"] = "float32"
+    phase_1: Phase1Settings = Phase1Settings()
+    phase_2: Phase2Settings = Phase2Settings()
+    phase_3: Phase3Settings = Phase3Settings()
+
+    def ladder_px(self, slice_px: int) -> tuple[int, ...]:
+        """Sides of the levels up to `slice_px`, coarse to fine.
+
+        Raises:
+            ValueError: `slice_px` is not `base_px` times a power of two.
+        """
+        sides = [self.base_px]
+        while sides[-1] < slice_px:
+            sides.append(sides[-1] * 2)
+        if sides[-1] != slice_px:
+            raise ValueError(
+                f"a ladder from base_px {self.base_px} has sides {', '.join(map(str, sides))}, "
+                f"not {slice_px}: choose a base_px that doubles to {slice_px}"
+            )
+        return tuple(sides)
+
+    def widths(self, n_levels: int) -> tuple[int, ...]:
+        """Feature maps at each level, coarse to fine (official rule, or `fmaps`).
+
+        Raises:
+            ValueError: `fmaps` does not have one width for each level.
+        """
+        if self.fmaps is None:
+            return tuple(
+                max(1, min(self.fmap_base // 2 ** (level + 1), self.fmap_max))
+                for level in range(n_levels)
+            )
+        if len(self.fmaps) != n_levels:
+            raise ValueError(
+                f"fmaps has {len(self.fmaps)} widths for {n_levels} levels; give one for each"
+            )
+        return self.fmaps
+
+    @staticmethod
+    def at_px(setting: int | dict[int, int], px: int, name: str) -> int:
+        """The value of a by-px setting at one level.
+
+        Raises:
+            ValueError: the setting is given by px and lacks this one.
+        """
+        if isinstance(setting, int):
+            return setting
+        if px not in setting:
+            raise ValueError(f"{name} has no value for {px} px; it has {sorted(setting)}")
+        return setting[px]
+
+
+class SynthesisSettings(Settings):
+    """From generated slices to a labelled data set (III.B)."""
+
+    slices_per_phase: Count = Field(10_000, description="Paper silent ('effectively infinite').")
+    mask_margin_mm: float = Field(10.0, ge=0)
+    binarise_fraction: Fraction = Field(
+        0.5, description="threshold as a fraction of the structure's mean contrast. Paper silent."
+    )
+    closing_radius_mm: float = Field(1.0, ge=0, description="Paper silent; a 3x3 cross at 1 mm.")
+    opening_radius_mm: float = Field(1.0, ge=0, description="Paper silent; a 3x3 cross at 1 mm.")
+    intensity_sd: Positive = Field(2.0, description="kept: mean +/- this many SD of the MR inside")
+    keep_percentile: float = Field(75.0, gt=0, le=100, description="of the nearest-image distance")
+
+
+class SegmenterSettings(Settings):
+    """The 2-D DeepMedic (III.C). The preset names its architecture; training defaults are its own.
+
+    None means: the preset's value.
+    """
+
+    preset: Literal["deepmedic", "deepmedic-original"] = "deepmedic"
+    epochs: Count = 35
+    subepochs_per_epoch: Count = 20
+    segments_per_subepoch: Count = 1000
+    batch_segments: Count = 10
+    learning_rate: Positive = 1e-3
+    halve_at_epochs: tuple[CountOrZero, ...] | None = Field(
+        None, description="epochs at which the learning rate is halved"
+    )
+    foreground_fraction: Fraction = Field(0.5, description="segments centred on a structure")
+    reflection_probability: Fraction = Field(0.5, description="left/right mirror (III.C)")
+    l1: float = Field(1e-6, ge=0)
+    l2: float = Field(1e-4, ge=0)
+    rms_decay: Fraction = 0.9
+    rms_epsilon: Positive = 1e-4
+    momentum: Fraction = Field(0.6, description="Nesterov")
+    inference_output_px: Count = Field(29, description="side of an inference tile's output")
+
+    @property
+    def iterations(self) -> int:
+        """Updates of the whole training (paper's default: 70,000)."""
+        segments = self.epochs * self.subepochs_per_epoch * self.segments_per_subepoch
+        return segments // self.batch_segments
+
+
+class AnalysisSettings(Settings):
+    """The statistics of section IV."""
+
+    significance: Fraction = 0.05
+    stratification_folds: Count = 5
+    stratification_repeats: Count = Field(100, description="III.G")
+    best_ratio: Literal["per_label_count"] | str = Field(
+        "per_label_count",
+        description="ratio of the augmented results ('optimal' in the paper), or one such as 2:1",
+    )
+
+
+Structures = Annotated[
+    tuple[str, ...], Field(min_length=1, description="order is the order of channels and labels")
+]
+
+
+class CohortSettings(Settings):
+    """What every cohort shares, whatever it is read from (III.A)."""
+
+    structures: Structures = PAPER_STRUCTURES
+    roi: RoiSettings = RoiSettings()
+    encoding: EncodingSettings = EncodingSettings()
+    exclude_test_from_unlabelled: bool = Field(
+        False, description="keep the fold's test subjects out of the unlabelled pool; paper: no"
+    )
+
+    @field_validator("structures")
+    @classmethod
+    def _no_repeats(cls, structures: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(structures)) != len(structures):
+            raise ValueError(f"a structure is named twice in {', '.join(structures)}")
+        return structures

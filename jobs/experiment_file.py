@@ -1,0 +1,167 @@
+"""Reading an experiment file: YAML in, `Experiment` out, or one line that says what to mend."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from gansfer.atomic import write_text
+from gansfer.errors import UserError
+from jobs.spec import Experiment
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Read, merge, expand and check an experiment file.
+
+    `cluster: clusters/site.yaml` names a site profile beside the experiment (relative to it): its
+    `cluster`, `resources` and `run` sections are merged under the experiment's own.
+
+    Raises:
+        UserError: the file cannot be read, or a key or value in it is wrong.
+    """
+    values = _read_yaml(path)
+    profile = values.get("cluster")
+    if isinstance(profile, str):
+        site = _read_yaml(path.parent / _expand(profile, f"{path}: cluster"))
+        del values["cluster"]
+        values = _merged(site, values)
+    return parse_experiment(_expand(values, str(path)), str(path))
+
+
+def parse_experiment(values: Any, where: str) -> Experiment:
+    """Check plain values against the model; `where` begins the error line.
+
+    Raises:
+        UserError: every wrong key or value, one to a line.
+    """
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{where}: {_explain(problem)}" for problem in error.errors()]
+        raise UserError("\n".join(lines)) from None
+
+
+def save_experiment(experiment: Experiment, path: Path) -> None:
+    """Write the resolved experiment, every default spelled out."""
+    values = experiment.model_dump(mode="json")
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        near = difflib.get_close_matches(
+            path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1
+        )
+        hint = f"; did you mean {path.parent / near[0]}?" if near else "; check the path"
+        raise UserError(f"{path}: no such experiment file{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); give a YAML file in UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise UserError(f"{path}{line}: {problem}; mend the YAML there") from None
+    if not isinstance(values, dict):
+        found = "nothing" if values is None else f"a {type(values).__name__}"
+        raise UserError(f"{path}: holds {found}, expected keys such as name, cohort and grid")
+    return values
+
+
+def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    result = dict(under)
+    for key, value in over.items():
+        mine = result.get(key)
+        both = isinstance(mine, dict) and isinstance(value, dict)
+        result[key] = _merged(mine, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _expand(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, where) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, where) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def replacement(match: re.Match[str]) -> str:
+        name, default = match[1], match[2]
+        found = os.environ.get(name, default)
+        if found is None:
+            raise UserError(
+                f"{where}: environment variable {name} is not set; set it, or write "
+                f"${{{name}:-some/default}}"
+            )
+        return found
+
+    return _VARIABLE.sub(replacement, value)
+
+
+def _explain(problem: Any) -> str:
+    place = list(problem["loc"])
+    key = _shown(place)
+    if problem["type"] == "extra_forbidden":
+        return _explain_unknown_key(place)
+    if problem["type"] == "missing":
+        return f"{key} is missing; add it"
+    if problem["type"] == "union_tag_invalid":
+        context = problem["ctx"]
+        return f"{key}.kind is {context['tag']!r}, expected one of {context['expected_tags']}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    found = problem["input"]
+    shown = f" (found {found!r})" if not isinstance(found, dict | list) else ""
+    return f"{key}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _shown(place: list[str | int]) -> str:
+    """The key as the user wrote it: pydantic adds the tag of a union and "[key]" of a mapping."""
+    tags = {"phantom", "oasis", "embedded", "challenge", "none", "malpem", "dseg", "[key]"}
+    return ".".join(str(part) for part in place if part not in tags)
+
+
+def _explain_unknown_key(place: list[str | int]) -> str:
+    key = _shown(place)
+    valid = _keys_at(Experiment, place[:-1])
+    near = difflib.get_close_matches(str(place[-1]), valid, n=1, cutoff=0.5)
+    if near:
+        return f"{key} is not a setting; did you mean {near[0]!r}?"
+    return f"{key} is not a setting; there are {', '.join(sorted(valid))}"
+
+
+def _keys_at(model: type[BaseModel], place: list[str | int]) -> list[str]:
+    """Field names of the model at `place`, looking into unions by their tag."""
+    models: list[type[BaseModel]] = [model]
+    for part in place:
+        deeper: list[type[BaseModel]] = []
+        for one in models:
+            field = one.model_fields.get(str(part))
+            if field is not None:
+                deeper += _models_in(field.annotation)
+            elif any(part == _tag(candidate) for candidate in models):
+                deeper += [one] if part == _tag(one) else []
+        models = deeper or models
+    return sorted({name for one in models for name in one.model_fields})
+
+
+def _tag(model: type[BaseModel]) -> str | None:
+    kind = model.model_fields.get("kind")
+    options = get_args(kind.annotation) if kind is not None else ()
+    return str(options[0]) if options else None
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]

@@ -1,0 +1,310 @@
+"""The experiment: one YAML file, one model, checked as a whole before anything runs.
+
+Loads without torch. Reading is safe YAML; `${NAME}` and `${NAME:-default}` in strings are taken
+from the environment.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction as Ratio
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from gansfer.settings import (
+    AnalysisSettings,
+    CohortSettings,
+    Count,
+    CountOrZero,
+    GanSettings,
+    Positive,
+    SegmenterSettings,
+    Settings,
+    SynthesisSettings,
+)
+
+StageName = Literal[
+    "prepare", "train_gan", "synthesise", "train_segmenter", "segment_cohort", "aggregate"
+]
+STAGES: tuple[StageName, ...] = get_args(StageName)
+Protocol = str | dict[str, list[int]]
+
+
+def real_per_synthetic(ratio: str) -> float:
+    """`"10:1"` as 10.0: real segments drawn for each synthetic one (III.E).
+
+    Raises:
+        ValueError: the text is not two positive numbers with a colon between.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?):([0-9]+(?:\.[0-9]+)?)", ratio.strip())
+    if match is None or float(match[1]) <= 0 or float(match[2]) <= 0:
+        raise ValueError(f"ratio {ratio!r} is not of the form real:synthetic, such as '10:1'")
+    return float(Ratio(match[1]) / Ratio(match[2]))
+
+
+class PhantomImages(Settings):
+    """The built-in cohort: a parametric anatomy with true labels of all subjects."""
+
+    kind: Literal["phantom"]
+    labelled: Count = 30
+    unlabelled: CountOrZero = 120
+
+
+class OasisImages(Settings):
+    """OASIS-1 as downloaded: discs with T88_111 volumes, and the cross-sectional table."""
+
+    kind: Literal["oasis"]
+    discs: str = Field(description="folder that holds disc1, disc2, ...")
+    table: str = Field(description="oasis_cross-sectional.csv")
+
+
+class EmbeddedLabels(Settings):
+    """The images bring their own labels (phantom)."""
+
+    kind: Literal["embedded"] = "embedded"
+
+
+class ChallengeLabels(Settings):
+    """The MICCAI 2012/13 multi-atlas labelling challenge, repeats dropped."""
+
+    kind: Literal["challenge"]
+    folder: str
+    protocol: Protocol = "neuromorphometrics"
+
+
+class NoReferences(Settings):
+    """No reference segmentations of the whole cohort: no analysis by age and CDR."""
+
+    kind: Literal["none"] = "none"
+
+
+class EmbeddedReferences(Settings):
+    """The images bring true labels of every subject (phantom), for measuring only."""
+
+    kind: Literal["embedded"]
+
+
+class FolderReferences(Settings):
+    """One segmentation a subject in a folder, for measuring only.
+
+    `malpem` is `<id>_MALPEM.nii.gz` in MALPEM's numbering; `dseg` any other pattern and protocol.
+    """
+
+    kind: Literal["malpem", "dseg"]
+    folder: str
+    pattern: str = Field("{id}*_MALPEM.nii.gz", description="file name, with {id} for the subject")
+    protocol: Protocol = "malpem"
+
+
+class CohortSpec(CohortSettings):
+    """Where the cohort comes from, and how it becomes shards."""
+
+    images: Annotated[PhantomImages | OasisImages, Field(discriminator="kind")]
+    labels: Annotated[EmbeddedLabels | ChallengeLabels, Field(discriminator="kind")] = (
+        EmbeddedLabels()
+    )
+    references: Annotated[
+        NoReferences | EmbeddedReferences | FolderReferences, Field(discriminator="kind")
+    ] = NoReferences()
+
+    @model_validator(mode="after")
+    def _sources_fit(self) -> CohortSpec:
+        embedded = self.images.kind == "phantom"
+        if embedded != (self.labels.kind == "embedded"):
+            raise ValueError(
+                f"labels of kind {self.labels.kind!r} do not go with images of kind "
+                f"{self.images.kind!r}: phantom images embed their labels, others need a folder"
+            )
+        if self.references.kind == "embedded" and not embedded:
+            raise ValueError(
+                f"references of kind 'embedded' need phantom images, not {self.images.kind!r}; "
+                "give malpem, dseg or none"
+            )
+        return self
+
+
+class Ablation(Settings):
+    """The cell of Table I, in which every phase's slices are tried with and without real data."""
+
+    fold: CountOrZero = 0
+    label_count: Count = 1
+    ratio: str = Field("2:1", description="real to synthetic in the rows with a plus")
+
+
+class GridSettings(Settings):
+    """Which cells the experiment has (III.D to III.F)."""
+
+    folds: Annotated[int, Field(ge=2)] = 5
+    use_folds: tuple[CountOrZero, ...] | None = Field(
+        None, description="run only these folds; None: all"
+    )
+    label_counts: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 3, 6, 12, 24)
+    group_size: Count = Field(6, description="labelled subjects a GAN is trained on at most")
+    ratios: tuple[str, ...] = ("100:1", "10:1", "2:1", "1:1")
+    ablation: Ablation | None = Ablation()
+    analysis_fold: Literal["auto"] | CountOrZero = Field(
+        "auto", description="whose models segment the full cohort; auto: the rule of III.G"
+    )
+    seeds: Annotated[tuple[CountOrZero, ...], Field(min_length=1)] = (0,)
+
+    @property
+    def run_folds(self) -> tuple[int, ...]:
+        """The folds that are run."""
+        return tuple(range(self.folds)) if self.use_folds is None else self.use_folds
+
+    @field_validator("ratios")
+    @classmethod
+    def _ratios_parse(cls, ratios: tuple[str, ...]) -> tuple[str, ...]:
+        for ratio in ratios:
+            real_per_synthetic(ratio)
+        return ratios
+
+    @model_validator(mode="after")
+    def _folds_exist(self) -> GridSettings:
+        wanted = {"use_folds": self.run_folds}
+        if self.ablation is not None:
+            wanted["ablation.fold"] = (self.ablation.fold,)
+        if self.analysis_fold != "auto":
+            wanted["analysis_fold"] = (self.analysis_fold,)
+        for name, folds in wanted.items():
+            for fold in folds:
+                if fold not in self.run_folds or fold >= self.folds:
+                    raise ValueError(
+                        f"{name} asks for fold {fold}, but the folds that run are "
+                        f"{', '.join(map(str, self.run_folds))} "
+                        f"of {self.folds} (counted from 0)"
+                    )
+        if self.ablation is not None and self.ablation.label_count not in self.label_counts:
+            raise ValueError(
+                f"ablation.label_count {self.ablation.label_count} is not in label_counts "
+                f"{list(self.label_counts)}"
+            )
+        if self.ablation is not None:
+            real_per_synthetic(self.ablation.ratio)
+        return self
+
+
+class StageResources(Settings):
+    """What one task of a stage asks of the scheduler."""
+
+    gpus: CountOrZero = 0
+    cpus: Count = 2
+    memory_gb: Positive = 8.0
+    time_h: Positive = 4.0
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    sbatch: dict[str, str | int | bool] = Field(
+        default={}, description="any further sbatch option, such as {mail-type: END}"
+    )
+
+
+DEFAULT_RESOURCES: dict[StageName, StageResources] = {
+    "prepare": StageResources(cpus=8, memory_gb=16, time_h=2),
+    "train_gan": StageResources(gpus=1, cpus=4, memory_gb=32, time_h=8),
+    "synthesise": StageResources(gpus=1, cpus=4, memory_gb=32, time_h=1),
+    "train_segmenter": StageResources(gpus=1, cpus=4, memory_gb=32, time_h=4),
+    "segment_cohort": StageResources(gpus=1, cpus=4, memory_gb=16, time_h=1),
+    "aggregate": StageResources(cpus=4, memory_gb=8, time_h=1),
+}
+
+
+class ContainerSettings(Settings):
+    """The Apptainer image that a cluster's tasks run in."""
+
+    image: str | None = Field(None, description="path of the .sif; None: the python that submits")
+    binds: tuple[str, ...] = Field((), description="folders seen inside, host:inside[:ro]")
+    nv: bool = Field(True, description="--nv: the host's NVIDIA driver")
+
+
+class ClusterSettings(Settings):
+    """A site: how its SLURM wants to be asked. Merged under the experiment from a file."""
+
+    array_parallelism: Count = Field(64, description="tasks of one array that run at once")
+    max_array_size: Count = Field(1000, description="longer arrays are sent in chunks")
+    max_requeues: CountOrZero = Field(20, description="then a preempted task counts as failed")
+    signal_before_end_s: Count = Field(180, description="SIGUSR2 this long before the time limit")
+    stage_to_scratch: bool = Field(False, description="copy shards to node-local scratch first")
+    setup: tuple[str, ...] = Field((), description="shell lines before each task")
+    container: ContainerSettings = ContainerSettings()
+
+
+class RunSettings(Settings):
+    """How tasks run, which never changes what they compute on a CPU."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_every_s: Positive = 120.0
+    heartbeat_every_s: Positive = 30.0
+    workers: Count | None = Field(None, description="local processes; None: one a core")
+    threads: Count = Field(1, description="torch threads a local process")
+
+
+class Experiment(Settings):
+    """Everything that one experiment is: the cohort, the grid, the science, the cluster."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    storage: str = Field("runs", description="folder that holds <name>/ with every product")
+    seed: CountOrZero = Field(0, description="of everything that is drawn")
+    cohort: CohortSpec
+    grid: GridSettings = GridSettings()
+    gan: GanSettings = GanSettings()
+    synthesis: SynthesisSettings = SynthesisSettings()
+    segmenter: SegmenterSettings = SegmenterSettings()
+    analysis: AnalysisSettings = AnalysisSettings()
+    run: RunSettings = RunSettings()
+    resources: dict[StageName, StageResources] = Field(
+        default={}, description="by stage; a stage that is not named keeps the default"
+    )
+    cluster: ClusterSettings = ClusterSettings()
+
+    @property
+    def slice_px(self) -> int:
+        """Side of a slice in pixels."""
+        return self.cohort.roi.shape_zhw[1]
+
+    @property
+    def n_channels(self) -> int:
+        """Channels of an encoded slice: the MR and one for each structure."""
+        return 1 + len(self.cohort.structures)
+
+    def stage_resources(self, stage: StageName) -> StageResources:
+        """What a task of `stage` asks of the scheduler."""
+        return self.resources.get(stage, DEFAULT_RESOURCES[stage])
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Experiment:
+        self._check_ladder()
+        self._check_counts()
+        return self
+
+    def _check_ladder(self) -> None:
+        try:
+            ladder = self.gan.ladder_px(self.slice_px)
+            self.gan.widths(len(ladder))
+            for px in ladder:
+                self.gan.at_px(self.gan.minibatch, px, "minibatch")
+                self.gan.at_px(self.gan.phase_1.stable_images, px, "phase_1.stable_images")
+            for px in ladder[1:]:
+                self.gan.at_px(self.gan.phase_1.fade_images, px, "phase_1.fade_images")
+        except ValueError as error:
+            raise ValueError(f"gan: {error} (roi slices are {self.slice_px} px)") from None
+        if self.gan.phase_2.frozen_top_blocks >= len(ladder):
+            raise ValueError(
+                f"gan.phase_2.frozen_top_blocks {self.gan.phase_2.frozen_top_blocks} freezes all "
+                f"of G's {len(ladder)} blocks: leave at least one to train"
+            )
+
+    def _check_counts(self) -> None:
+        if not isinstance(self.cohort.images, PhantomImages):
+            return  # how many subjects there are is known once the files are read
+        n = self.cohort.images.labelled
+        if n < self.grid.folds:
+            raise ValueError(f"{n} labelled subjects cannot make {self.grid.folds} folds")
+        smallest_training = n - -(-n // self.grid.folds)
+        if max(self.grid.label_counts) > smallest_training:
+            raise ValueError(
+                f"label_counts asks for {max(self.grid.label_counts)} labelled subjects, but "
+                f"{self.grid.folds} folds of {n} leave {smallest_training} to train on"
+            )

@@ -1,0 +1,241 @@
+"""Run one task: skip if done, check its inputs, claim it, run it, and say how it ended.
+
+The same function runs a task on a laptop and in a SLURM array. Exit codes: 0 done (now or
+before), 1 failed, 2 a user's mistake, 4 blocked by a missing input, 5 already running elsewhere,
+75 stopped after saving its state: run it again to go on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import platform
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from gansfer.atomic import remove_leftovers, write_json
+from gansfer.errors import UserError
+from gansfer.progress import StopRequested
+from jobs.experiment_file import load_experiment
+from jobs.manifest import build_manifest
+from jobs.plan import Plan, Task, make_plan
+from jobs.storage import Ledger, Storage
+
+DONE, FAILED, MISTAKE, BLOCKED, BUSY, STOPPED = 0, 1, 2, 4, 5, 75
+
+_log = logging.getLogger("gansfer")
+
+
+@dataclass
+class Heartbeat:
+    """The task's `state.json`, rewritten by a thread; implements `gansfer.progress.Watch`."""
+
+    path: Path
+    every_s: float
+    state: dict[str, Any]
+    stop: threading.Event = field(default_factory=threading.Event)
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _started_s: float = field(default_factory=time.monotonic)
+    _from: tuple[int, float] | None = None
+    _now: tuple[int, int, str, str] | None = None
+
+    def report(self, done: int, total: int, unit: str, note: str = "") -> None:
+        """Remember how far the work is; the thread writes it down."""
+        if self._from is None or done < self._from[0] or (self._now and self._now[2] != unit):
+            self._from = (done, time.monotonic())
+        self._now = (done, total, unit, note)
+
+    def stopping(self) -> bool:
+        """A signal asked the task to save its state and leave."""
+        return self.stop.is_set()
+
+    def beat(self, **changes: Any) -> None:
+        """Write the state now."""
+        self.state.update(changes)
+        self.state["heartbeat"] = datetime.now(UTC).isoformat(timespec="seconds")
+        self.state["elapsed_s"] = round(time.monotonic() - self._started_s, 1)
+        if self._now is not None and self._from is not None:
+            done, total, unit, note = self._now
+            since_s = time.monotonic() - self._from[1]
+            rate = (done - self._from[0]) / since_s if since_s > 0 else 0.0
+            self.state["progress"] = {
+                "done": done,
+                "total": total,
+                "unit": unit,
+                "note": note,
+                "per_s": round(rate, 3),
+                "left_s": round((total - done) / rate, 1) if rate > 0 else None,
+            }
+        write_json(self.path, self.state)
+
+    def start(self) -> None:
+        """Begin to write the state every `every_s` seconds."""
+        threading.Thread(target=self._loop, daemon=True, name="heartbeat").start()
+
+    def end(self, **changes: Any) -> None:
+        """Write the last state and stop writing."""
+        self._ended.set()
+        self.beat(**changes)
+
+    def _loop(self) -> None:
+        while not self._ended.wait(self.every_s):
+            self.beat()
+
+
+def run_task(experiment_file: str, task_id: str, *, heartbeat_every_s: float | None = None) -> int:
+    """Run one task of the resolved experiment file; returns an exit code (see above).
+
+    Args:
+        experiment_file: `experiment.yaml` in the experiment's folder.
+        task_id: such as `train_gan/seed-0/fold-0/labels-06/group-0`.
+        heartbeat_every_s: overrides the experiment's setting (a laptop shows more often).
+    """
+    experiment = load_experiment(Path(experiment_file))
+    plan = make_plan(experiment)
+    storage = Storage(experiment)
+    task = plan.by_id[task_id]
+    folder = storage.folder(task)
+    folder.mkdir(parents=True, exist_ok=True)
+    with _logging_to(storage.log(task)):
+        if Ledger(plan, storage).done(task):
+            _log.info("%s: done before", task.id)
+            return DONE
+        with _claimed(storage.claim(task)) as claimed:
+            if not claimed:
+                _log.info("%s: another process works on it", task.id)
+                return BUSY
+            remove_leftovers(folder)
+            every_s = heartbeat_every_s or experiment.run.heartbeat_every_s
+            return _run_claimed(plan, storage, task, every_s)
+
+
+def _run_claimed(plan: Plan, storage: Storage, task: Task, heartbeat_every_s: float) -> int:
+    before = storage.read_state(task) or {}
+    same = before.get("fingerprint") == task.fingerprint
+    heartbeat = Heartbeat(
+        storage.state(task),
+        heartbeat_every_s,
+        {
+            "task": task.id,
+            "state": "running",
+            "fingerprint": task.fingerprint,
+            "attempts": 1 + (before.get("attempts", 0) if same else 0),
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "slurm_job": os.environ.get("SLURM_JOB_ID"),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+    ledger = Ledger(plan, storage)
+    absent = ledger.missing_needs(task)
+    if absent and task.stage != "aggregate":
+        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+        reason = f"waits for {absent[0]}{more}, which is not done"
+        heartbeat.end(state="blocked", reason=reason)
+        _log.warning("%s: blocked: %s", task.id, reason)
+        return BLOCKED
+    heartbeat.beat()
+    heartbeat.start()
+    with _signals_set(heartbeat.stop):
+        return _run_watched(plan, storage, task, ledger, heartbeat)
+
+
+def _run_watched(
+    plan: Plan, storage: Storage, task: Task, ledger: Ledger, heartbeat: Heartbeat
+) -> int:
+    started_s = time.monotonic()
+    storage.manifest(task).unlink(missing_ok=True)
+    try:
+        # The one lazy import: everything before it runs without torch, on a login node too.
+        from jobs.stages import Context, run_stage
+
+        context = Context(plan, storage, task, heartbeat)
+        outcome = run_stage(context)
+        manifest = build_manifest(
+            task,
+            storage.folder(task),
+            outcome.products,
+            ledger.input_digests(task),
+            attempts=heartbeat.state["attempts"],
+            wall_s=time.monotonic() - started_s,
+            device=context.device,
+            facts=outcome.facts,
+        )
+        storage.write_manifest(task, manifest)
+    except StopRequested:
+        heartbeat.end(state="stopped", reason="asked to stop; its state is saved")
+        _log.warning("%s: stopped, state saved; run it again to go on", task.id)
+        return STOPPED
+    except UserError as error:
+        heartbeat.end(state="failed", kind="mistake", reason=str(error))
+        _log.error("%s: %s", task.id, error)
+        return MISTAKE
+    except Exception as error:
+        memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        heartbeat.end(state="failed", kind="memory" if memory else "error", reason=reason)
+        _log.error("%s: failed\n%s", task.id, traceback.format_exc())
+        return FAILED
+    heartbeat.end(state="done")
+    _log.info("%s: done in %.1f s", task.id, time.monotonic() - started_s)
+    return DONE
+
+
+@contextmanager
+def _claimed(path: Path) -> Iterator[bool]:
+    """Hold the task's lock; it goes with the process, however that ends."""
+    with path.open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+@contextmanager
+def _signals_set(stop: threading.Event) -> Iterator[None]:
+    """SIGUSR2 (time limit near) and SIGTERM (preemption, scancel) ask the work to stop."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGUSR2, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Append this process's messages to the task's log, for as long as the task runs."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+if __name__ == "__main__":
+    sys.exit(run_task(sys.argv[1], sys.argv[2]))
