@@ -31,8 +31,8 @@ class RoiSettings(Settings):
         (80.0, 80.0, 60.0), description="left-right, posterior-anterior, inferior-superior"
     )
     centre_mm: tuple[float, float, float] = Field(
-        (-0.5, -10.5, 1.0),
-        description="RAS millimetres; centres the seven structures of the 30 labelled brains",
+        (-0.5, -10.5, 0.5),
+        description="RAS millimetres; round the deep grey matter, on the grid of T88 voxels",
     )
     voxel_mm: Positive = 1.0
 

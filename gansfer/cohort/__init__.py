@@ -1,0 +1,1 @@
+"""From raw brain MRI to checked shards, folds and GAN channels."""

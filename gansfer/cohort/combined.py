@@ -1,0 +1,75 @@
+"""The paper's cohort: OASIS-1 is the unlabelled pool, the challenge's subjects are labelled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+
+from gansfer.cohort.challenge import ChallengeSource
+from gansfer.cohort.oasis import OasisSource, person_of
+from gansfer.cohort.references import ReferenceFolder
+from gansfer.cohort.subjects import RawSubject, Subject
+from gansfer.errors import UserError
+
+
+class CombinedSource:
+    """Pool images first, labelled subjects after them.
+
+    Labelled people are in the pool through their own OASIS-1 session, which says whose it is
+    (`labelled_as`); where that session is on no disc, their labelled image is in the pool instead.
+    What the challenge's table does not know (CDR, age, sex) is taken from the person's session.
+    """
+
+    def __init__(
+        self,
+        images: OasisSource,
+        labels: ChallengeSource,
+        references: ReferenceFolder | None = None,
+    ) -> None:
+        """Combine two sources; `references` are of the pool's images."""
+        self._images = images
+        self._labels = labels
+        self._references = references
+
+    def subjects(self) -> tuple[Subject, ...]:
+        """Every pool session, then every labelled subject."""
+        return tuple(self._subjects.values())
+
+    def load(self, subject_id: str) -> RawSubject:
+        """One subject's arrays; a pool session with its reference where there is one.
+
+        Raises:
+            UserError: the files are missing or damaged.
+        """
+        if subject_id not in self._subjects:
+            raise UserError(f"no subject {subject_id} in this cohort")
+        subject = self._subjects[subject_id]
+        if subject.labelled:
+            return replace(self._labels.load(subject_id), subject=subject)
+        raw = self._images.load(subject_id)
+        reference = None
+        if self._references is not None:
+            reference = self._references.load(subject_id, raw.image)
+        return replace(raw, subject=subject, reference=reference)
+
+    @cached_property
+    def _subjects(self) -> dict[str, Subject]:
+        sessions = {session.id: session for session in self._images.subjects()}
+        labelled = {one.id: one for one in self._labels.subjects()}
+        owner = {person_of(self._labels.session_of(i)): i for i in labelled}
+        owner.pop("", None)
+        made: dict[str, Subject] = {}
+        for session in sessions.values():
+            made[session.id] = replace(session, labelled_as=owner.get(person_of(session.id)))
+        for one in labelled.values():
+            own = sessions.get(self._labels.session_of(one.id))
+            if own is not None:
+                one = replace(
+                    one,
+                    age_years=own.age_years if one.age_years is None else one.age_years,
+                    sex=one.sex or own.sex,
+                    cdr=own.cdr if one.cdr is None else one.cdr,
+                    in_pool=False,
+                )
+            made[one.id] = one
+        return made

@@ -1,0 +1,174 @@
+"""OASIS-1 (Marcus et al. 2007) as it is downloaded: discs of sessions, and a table of 436 rows.
+
+Of each session the atlas-registered, brain-masked, gain-field-corrected image is read:
+`discN/<session>/PROCESSED/MPRAGE/T88_111/<session>_mpr_nK_anon_111_t88_masked_gfc.{hdr,img}`.
+Analyze 7.5, int16, 4-D with a last axis of 1, voxel axes left, anterior, superior (LAS).
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gansfer.cohort.nifti import load_volume
+from gansfer.cohort.subjects import RawSubject, Subject, Volume
+from gansfer.errors import UserError
+
+COLUMNS = ("ID", "M/F", "Age", "CDR")
+T88_EXTENT_MM = (176.0, 208.0, 176.0)
+# The middle of a T88 volume seen from the anterior commissure, RAS mm: at 1 mm the commissure is
+# voxel (88, 123, 75). The files' own origin is blank, so readers put 0 in the middle instead.
+T88_MIDDLE_MM = (0.5, -19.5, 12.5)
+SESSION = re.compile(r"OAS1_\d{4}_MR\d+")
+
+
+def person_of(session: str) -> str:
+    """The person of a session: OAS1_0061_MR2 -> OAS1_0061."""
+    return session.rsplit("_MR", 1)[0]
+
+
+def t88_affine(shape_xyz: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Voxel index of a T88 volume -> RAS mm from the anterior commissure."""
+    affine = np.eye(4)
+    for axis, sign in enumerate((-1, 1, 1)):
+        step_mm = sign * T88_EXTENT_MM[axis] / shape_xyz[axis]
+        affine[axis, axis] = step_mm
+        affine[axis, 3] = T88_MIDDLE_MM[axis] - step_mm * (shape_xyz[axis] - 1) / 2
+    return affine
+
+
+class OasisSource:
+    """The unlabelled pool: every session that is both on a disc and in the table.
+
+    A blank CDR is 0: the young were never assessed. An MR2 repeats the same person's MR1.
+    """
+
+    def __init__(self, discs: Path, table: Path) -> None:
+        """Point at the folder that holds disc1, disc2, ... and at oasis_cross-sectional.csv."""
+        self._discs = discs
+        self._table = table
+
+    def subjects(self) -> tuple[Subject, ...]:
+        """Sessions in the table's order."""
+        on_disc = self._folders
+        return tuple(subject for session, subject in self._rows.items() if session in on_disc)
+
+    @cached_property
+    def missing(self) -> tuple[str, ...]:
+        """Sessions of the table that are on no disc, for a report: a disc may not be downloaded."""
+        return tuple(session for session in self._rows if session not in self._folders)
+
+    def load(self, subject_id: str) -> RawSubject:
+        """One session's image, in the Talairach-like T88 space.
+
+        Raises:
+            UserError: the session is unknown, or its file is missing, ambiguous or damaged.
+        """
+        if subject_id not in self._folders or subject_id not in self._rows:
+            raise UserError(f"{self._discs}: no session {subject_id} in discs and table")
+        folder = self._folders[subject_id] / "PROCESSED" / "MPRAGE" / "T88_111"
+        pattern = f"{subject_id}_mpr_n*_anon_111_t88_masked_gfc.hdr"
+        found = sorted(folder.glob(pattern))
+        if len(found) != 1:
+            raise UserError(
+                f"{folder}: {len(found)} files match {pattern}, expected one; unpack the disc again"
+            )
+        image = load_volume(found[0])
+        shape = image.array_xyz.shape
+        voxel_mm = np.array(T88_EXTENT_MM) / shape
+        if not np.allclose(np.diag(image.affine_ras)[:3], voxel_mm * (-1, 1, 1), atol=1e-3):
+            raise UserError(
+                f"{found[0]}: shape {shape} is not the T88 volume of 176 x 208 x 176 mm with axes "
+                "left, anterior, superior; is this another kind of OASIS image?"
+            )
+        return RawSubject(self._rows[subject_id], Volume(image.array_xyz, t88_affine(shape)))
+
+    @cached_property
+    def _folders(self) -> dict[str, Path]:
+        if not self._discs.is_dir():
+            raise UserError(f"{self._discs}: no such folder; where are disc1, disc2, ...?")
+        folders: dict[str, Path] = {}
+        for pattern in ("OAS1_*", "*/OAS1_*"):
+            for folder in sorted(self._discs.glob(pattern)):
+                if not SESSION.fullmatch(folder.name) or not folder.is_dir():
+                    continue
+                if folder.name in folders:
+                    raise UserError(
+                        f"{folder}: the session is also at {folders[folder.name]}; remove one"
+                    )
+                folders[folder.name] = folder
+        unknown = sorted(set(folders) - set(self._rows))
+        if unknown:
+            raise UserError(
+                f"{folders[unknown[0]]}: session is not in {self._table}; is the table complete?"
+            )
+        if not folders:
+            raise UserError(f"{self._discs}: no session folder such as disc1/OAS1_0001_MR1")
+        return folders
+
+    @cached_property
+    def _rows(self) -> dict[str, Subject]:
+        rows: dict[str, Subject] = {}
+        for number, line in read_csv(self._table, COLUMNS):
+            session = line["ID"]
+            if not SESSION.fullmatch(session) or session in rows:
+                raise UserError(
+                    f"{self._table}: line {number}: ID {session!r} is "
+                    f"{'given twice' if session in rows else 'not like OAS1_0001_MR1'}"
+                )
+            first = f"{person_of(session)}_MR1"
+            rows[session] = Subject(
+                id=session,
+                age_years=to_number(self._table, number, "Age", line["Age"]),
+                sex=line["M/F"] or None,
+                cdr=to_number(self._table, number, "CDR", line["CDR"]) or 0.0,
+                in_pool=True,
+                repeat_of=None if session == first else first,
+            )
+        return rows
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Lines of a CSV file with their numbers; values are stripped, absent ones are empty.
+
+    Raises:
+        UserError: the file is missing or not a table with these columns.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such table; is the download complete?")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in columns if name not in (reader.fieldnames or ())]
+            if missing:
+                raise UserError(
+                    f"{path}: no column {missing[0]!r}; it has {', '.join(reader.fieldnames or ())}"
+                )
+            return [
+                (reader.line_num, {k: (v or "").strip() for k, v in line.items() if k})
+                for line in reader
+            ]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a CSV file in UTF-8 ({error}); export it again") from error
+
+
+def to_number(path: Path, line_number: int, column: str, text: str) -> float | None:
+    """A number of a table; blank and N/A are None.
+
+    Raises:
+        UserError: the text is no number.
+    """
+    if text in ("", "N/A"):
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(
+            f"{path}: line {line_number}: {column} is {text!r}, expected a number"
+        ) from None

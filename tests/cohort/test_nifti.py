@@ -1,0 +1,113 @@
+"""Damaged files end as one line."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from gansfer.cohort.nifti import load_labels, load_volume, map_labels
+from gansfer.cohort.subjects import Volume
+from gansfer.errors import UserError
+
+
+def saved(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> Path:
+    nib.save(nib.Nifti1Image(array, np.eye(4) if affine is None else affine), path)
+    return path
+
+
+def numbers(shape=(4, 5, 6)) -> np.ndarray:
+    return np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
+
+
+def test_a_trailing_axis_of_one_is_dropped(tmp_path: Path) -> None:
+    volume = load_volume(saved(tmp_path / "a.nii.gz", numbers()[..., None]))
+    np.testing.assert_array_equal(volume.array_xyz, numbers())
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.nii\.gz: no such file; is the download complete\?"):
+        load_volume(tmp_path / "a.nii.gz")
+
+
+@pytest.mark.parametrize("keep", [0, 20, 200, 0.6])
+def test_truncated_gzip(tmp_path: Path, keep: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 999, (20, 20, 20)).astype(np.int16)
+    path = saved(tmp_path / "a.nii.gz", noise)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(keep if keep >= 1 or keep == 0 else keep * len(whole))])
+    with pytest.raises(UserError, match=r"a\.nii\.gz: cannot be read \(.*\); download it again"):
+        load_volume(path)
+
+
+def test_truncated_without_compression(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.nii", numbers())
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(UserError, match=r"a\.nii: cannot be read"):
+        load_volume(path)
+
+
+def test_another_kind_of_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.nii.gz"
+    path.write_text("<html>404</html>")
+    with pytest.raises(UserError, match=r"a\.nii\.gz: cannot be read"):
+        load_volume(path)
+
+
+@pytest.mark.parametrize(("shape", "said"), [((4, 5), "4 x 5"), ((4, 5, 6, 2), "4 x 5 x 6 x 2")])
+def test_not_three_dimensions(tmp_path: Path, shape, said) -> None:
+    with pytest.raises(UserError, match=f"shape {said}.*, expected three dimensions"):
+        load_volume(
+            saved(tmp_path / "a.nii.gz", np.arange(np.prod(shape), dtype=np.int16).reshape(shape))
+        )
+
+
+def test_not_finite(tmp_path: Path) -> None:
+    array = numbers().astype(np.float32)
+    array[0, 0, :2] = np.nan, np.inf
+    with pytest.raises(UserError, match=r"a\.nii: 2 voxels are not finite"):
+        load_volume(saved(tmp_path / "a.nii", array))
+
+
+def test_constant(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.nii: every voxel is 3"):
+        load_volume(saved(tmp_path / "a.nii", np.full((4, 4, 4), 3, np.int16)))
+
+
+def image(shape=(4, 5, 6)) -> Volume:
+    return Volume(np.ones(shape, np.int16), np.diag([-1.0, 1, 1, 1]))
+
+
+def test_labels_are_turned_to_the_images_axes(tmp_path: Path) -> None:
+    path = saved(tmp_path / "l.nii.gz", numbers(), np.diag([1.0, 1, 1, 1]))
+    np.testing.assert_array_equal(load_labels(path, image(), "one"), numbers()[::-1])
+
+
+def test_labels_on_another_grid(tmp_path: Path) -> None:
+    path = saved(tmp_path / "l.nii.gz", numbers((5, 5, 6)))
+    with pytest.raises(UserError, match=r"shape \(5, 5, 6\) for the image of one of \(4, 5, 6\)"):
+        load_labels(path, image(), "one")
+
+
+def test_an_image_is_no_label_map(tmp_path: Path) -> None:
+    path = saved(tmp_path / "l.nii.gz", numbers().astype(np.float32) / 7)
+    with pytest.raises(UserError, match="values are not label numbers"):
+        load_labels(path, image(), "one")
+
+
+def test_labels_are_mapped_and_others_dropped() -> None:
+    numbers_xyz = np.array([[[0, 47, 48, 59, 7]]])
+    table = {47: 1, 48: 1, 59: 2, 300: 3}
+    brain_xyz = np.ones(numbers_xyz.shape, bool)
+    label_xyz = map_labels(Path("l"), numbers_xyz, table, brain_xyz)
+    assert label_xyz.dtype == np.uint8
+    assert label_xyz.ravel().tolist() == [0, 1, 1, 2, 0]
+
+
+def test_another_protocol_and_another_subject_are_noticed() -> None:
+    numbers_xyz = np.array([[[0, 47, 48, 59, 7]]])
+    brain_xyz = np.array([[[1, 1, 0, 0, 1]]], bool)
+    with pytest.raises(UserError, match=r"holds numbers 7, 47, 48, 59 \.\.\., none of 17, 53"):
+        map_labels(Path("l"), numbers_xyz, {17: 1, 53: 1}, brain_xyz)
+    with pytest.raises(UserError, match="only 33% of the labels lie in the image's brain"):
+        map_labels(Path("l"), numbers_xyz, {47: 1, 48: 1, 59: 2}, brain_xyz)
