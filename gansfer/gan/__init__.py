@@ -1,0 +1,1 @@
+"""The progressively growing GAN and its three phases: newcomers start at `phases.py`."""

@@ -1,0 +1,245 @@
+"""The three phases of GANsfer learning (II.B). Start reading here.
+
+Phase 1 trains a whole progressive GAN on the few labelled slices. Phase 2 freezes its last layers
+and lets the early ones learn anatomy from many unlabelled images under a new critic, D_I. Phase 3
+adds a critic of the structures' channels, D_S, and unfreezes layer by layer. Each phase starts
+from the moving average of the generator that the phase before it left, and has its own schedule
+(`schedule.py`), which says when what grows, learns or is frozen.
+
+Axes legend: N slices, C channels (0 the MR, then S structures), H rows, W columns.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gansfer.checkpoint import CheckpointStore
+from gansfer.gan.networks import Generator, build_critic, build_generator
+from gansfer.gan.schedule import (
+    IMAGE,
+    JOINT,
+    LABEL,
+    phase_1_schedule,
+    phase_2_schedule,
+    phase_3_schedule,
+)
+from gansfer.gan.steps import Critic, Gan, SkippingAdam
+from gansfer.gan.training import train
+from gansfer.progress import Watch
+from gansfer.seeds import seed_for
+from gansfer.settings import GanSettings
+
+_MR = slice(0, 1)
+_STRUCTURES = slice(1, None)
+
+Weights = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class PhaseResult:
+    """What a phase leaves behind, on the CPU.
+
+    Attributes:
+        generator_state: weights of the generator's moving average.
+        critics: weights of each critic, by name ("joint", "image", "label").
+        records: losses by step, plain numbers.
+    """
+
+    generator_state: Weights
+    critics: dict[str, Weights]
+    records: list[dict[str, Any]]
+
+
+def train_phase_1(
+    settings: GanSettings,
+    labelled_nchw: Tensor,
+    *,
+    seed: int,
+    store: CheckpointStore,
+    watch: Watch,
+    device: str = "cpu",
+) -> PhaseResult:
+    """Train a whole progressive GAN on the labelled slices, all channels.
+
+    Args:
+        settings: the GAN's settings.
+        labelled_nchw: [N, C, H, H] encoded labelled slices, float16 or float32, on any device.
+        seed: of this phase's weights and random numbers.
+        store: where states are kept; the phase resumes from it.
+        watch: told of progress; may ask to stop.
+        device: "cpu" or "cuda".
+
+    Raises:
+        StopRequested: the watch asked to stop; the state has been saved.
+
+    Source: II.B, phase 1. Slices are not augmented (paper silent).
+    """
+    slice_px, n_channels = labelled_nchw.shape[-1], labelled_nchw.shape[1]
+    generator = build_generator(settings, slice_px, n_channels, seed_for(seed, "generator"))
+    joint = _critic(
+        settings, JOINT, [labelled_nchw], slice(None), seed_for(seed, JOINT), device=device
+    )
+    gan = _gan(settings, generator, [joint], seed, device)
+    train(gan, phase_1_schedule(settings, slice_px), store=store, watch=watch)
+    return _result(gan)
+
+
+def train_phase_2(
+    settings: GanSettings,
+    generator_state: Mapping[str, Tensor],
+    images_n1hw: Tensor,
+    *,
+    seed: int,
+    store: CheckpointStore,
+    watch: Watch,
+    device: str = "cpu",
+) -> PhaseResult:
+    """Let the early blocks learn anatomy from unlabelled images; the last ones are frozen.
+
+    Args:
+        settings: the GAN's settings.
+        generator_state: what phase 1 left.
+        images_n1hw: [N, 1, H, H] encoded MR slices of the unlabelled pool.
+        seed: of this phase's weights and random numbers.
+        store: where states are kept; the phase resumes from it.
+        watch: told of progress; may ask to stop.
+        device: "cpu" or "cuda".
+
+    Raises:
+        StopRequested: the watch asked to stop; the state has been saved.
+
+    Source: II.B, phase 2.
+    """
+    slice_px = images_n1hw.shape[-1]
+    image = _critic(settings, IMAGE, [images_n1hw], _MR, seed_for(seed, IMAGE), device=device)
+    generator = _generator_of(settings, slice_px, generator_state)
+    gan = _gan(settings, generator, [image], seed, device)
+    train(gan, phase_2_schedule(settings, slice_px), store=store, watch=watch)
+    return _result(gan)
+
+
+def train_phase_3(
+    settings: GanSettings,
+    generator_state: Mapping[str, Tensor],
+    image_critic_state: Mapping[str, Tensor],
+    images_n1hw: Tensor,
+    labelled_nshw: Tensor,
+    selftaught_nshw: Tensor,
+    *,
+    seed: int,
+    store: CheckpointStore,
+    watch: Watch,
+    device: str = "cpu",
+) -> PhaseResult:
+    """Unfreeze block by block under D_I, kept from phase 2, and a new D_S.
+
+    Args:
+        settings: the GAN's settings.
+        generator_state: what phase 2 left.
+        image_critic_state: D_I as phase 2 left it (its `critics["image"]`).
+        images_n1hw: [N, 1, H, H] encoded MR slices of the unlabelled pool.
+        labelled_nshw: [N, S, H, H] structures' channels of the labelled slices.
+        selftaught_nshw: [N, S, H, H] structures' channels of slices that the phase-2 generator
+            made; one half of D_S's real minibatches ("self-teaching"), the labelled the other.
+        seed: of this phase's weights and random numbers.
+        store: where states are kept; the phase resumes from it.
+        watch: told of progress; may ask to stop.
+        device: "cpu" or "cuda".
+
+    Raises:
+        StopRequested: the watch asked to stop; the state has been saved.
+
+    Source: II.B, phase 3. The critics' weights in the loss: paper silent; settings.
+    """
+    phase, slice_px = settings.phase_3, images_n1hw.shape[-1]
+    image = _critic(
+        settings, IMAGE, [images_n1hw], _MR, 0, weight=phase.image_weight, device=device
+    )
+    image.network.load_state_dict(dict(image_critic_state))
+    label = _critic(
+        settings,
+        LABEL,
+        [labelled_nshw, selftaught_nshw],
+        _STRUCTURES,
+        seed_for(seed, LABEL),
+        weight=phase.label_weight,
+        device=device,
+    )
+    generator = _generator_of(settings, slice_px, generator_state)
+    gan = _gan(settings, generator, [image, label], seed, device)
+    train(gan, phase_3_schedule(settings, slice_px), store=store, watch=watch)
+    return _result(gan)
+
+
+def _generator_of(
+    settings: GanSettings, slice_px: int, generator_state: Mapping[str, Tensor]
+) -> Generator:
+    n_channels = len(generator_state["to_rgb.0.bias"])
+    generator = build_generator(settings, slice_px, n_channels)
+    generator.load_state_dict(dict(generator_state))
+    return generator
+
+
+def _critic(
+    settings: GanSettings,
+    name: str,
+    sources_nchw: Sequence[Tensor],
+    channels: slice,
+    seed: int,
+    *,
+    device: str,
+    weight: float = 1.0,
+) -> Critic:
+    slice_px, n_channels = sources_nchw[0].shape[-1], sources_nchw[0].shape[1]
+    network = build_critic(settings, slice_px, n_channels, seed).to(device)
+    sources = [source_nchw.to(device) for source_nchw in sources_nchw]
+    return Critic(name, network, _adam(settings, network), channels, sources, weight)
+
+
+def _gan(
+    settings: GanSettings, generator: Generator, critics: Sequence[Critic], seed: int, device: str
+) -> Gan:
+    generator = generator.to(device)
+    average = copy.deepcopy(generator).requires_grad_(False)
+    return Gan(
+        generator=generator,
+        average=average,
+        optimiser=_adam(settings, generator),
+        critics={critic.name: critic for critic in critics},
+        random=torch.Generator(device).manual_seed(seed_for(seed, "training")),
+        gradient_penalty=settings.gradient_penalty,
+        drift=settings.drift,
+        ema_half_life_kimg=settings.ema_half_life_kimg,
+        precision=settings.precision,
+    )
+
+
+def _adam(settings: GanSettings, network: nn.Module) -> SkippingAdam:
+    return SkippingAdam(
+        network.parameters(),
+        lr=settings.learning_rate,
+        betas=settings.adam_betas,
+        eps=settings.adam_epsilon,
+        fused=True,
+    )
+
+
+def _result(gan: Gan) -> PhaseResult:
+    return PhaseResult(
+        generator_state=_on_cpu(gan.average),
+        critics={name: _on_cpu(critic.network) for name, critic in gan.critics.items()},
+        records=gan.records,
+    )
+
+
+def _on_cpu(network: nn.Module) -> Weights:
+    return {
+        name: value.detach().cpu().clone().contiguous()
+        for name, value in network.state_dict().items()
+    }

@@ -1,0 +1,140 @@
+"""The loop that all three phases share: steps, records and states.
+
+Losses are read from the device only when a record is due, about 200 times a stretch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gansfer.checkpoint import CheckpointStore
+from gansfer.gan.reals import at_side
+from gansfer.gan.schedule import Moment, Schedule
+from gansfer.gan.steps import Gan, freeze, run_step
+from gansfer.progress import StopRequested, Watch
+
+_RECORDS_PER_STRETCH = 200
+_WATCHED = ("loss", "real_score", "fake_score", "gradient_norm")
+
+
+def train(gan: Gan, schedule: Schedule, *, store: CheckpointStore, watch: Watch) -> None:
+    """Run a phase to its end, or from its last checkpoint to its end.
+
+    Args:
+        gan: at the start of the phase; changed in place.
+        schedule: the phase.
+        store: where states are kept.
+        watch: told of progress; may ask to stop.
+
+    Raises:
+        StopRequested: the watch asked to stop; the state has been saved.
+    """
+    kept = store.load()
+    step = restore(gan, kept) if kept else 0
+    for stretch in schedule.stretches:
+        end = stretch.first_step + stretch.n_steps
+        if step >= end:
+            continue
+        if step == stretch.first_step and stretch.resets_optimisers:
+            reset_optimisers(gan)
+        freeze(gan.generator, stretch.trainable)
+        reals = {
+            name: [at_side(source, stretch.px) for source in critic.sources_nchw]
+            for name, critic in gan.critics.items()
+        }
+        while step < end:
+            moment = schedule.at(step)
+            run_step(gan, moment, reals)
+            step += 1
+            watch.report(step, schedule.n_steps, "updates", _note(moment))
+            if record_is_due(moment):
+                gan.records.append(take_record(gan, moment, step))
+            save_if_due(gan, step, store, watch, finished=step == schedule.n_steps)
+
+
+def record_is_due(moment: Moment) -> bool:
+    """True about 200 times in a stretch, always at the end of a cycle, and at the stretch's end."""
+    n_cycles, done = moment.stretch.n_cycles, moment.cycle + 1
+    due = done % max(1, n_cycles // _RECORDS_PER_STRETCH) == 0 or done == n_cycles
+    return due and moment.generator_learns
+
+
+def take_record(gan: Gan, moment: Moment, step: int) -> dict[str, Any]:
+    """Means since the last record as plain numbers; `skipped` counts from the phase's start."""
+    record: dict[str, Any] = {
+        "step": step,
+        "images": moment.images_seen + moment.stretch.minibatch,
+        "level_px": moment.stretch.px,
+    }
+    if moment.stretch.fades:
+        record["alpha"] = moment.alpha
+    for name, sums in gan.sums.items():
+        *totals, updates = sums.tolist()
+        for what, total in zip(_WATCHED, totals, strict=False):
+            record[f"{what}_{name}"] = total / updates if updates else None
+        record[f"skipped_{name}"] = int(gan.skipped[name].item())
+    gan.sums.clear()
+    return record
+
+
+def save_if_due(
+    gan: Gan, step: int, store: CheckpointStore, watch: Watch, *, finished: bool
+) -> None:
+    """Save when the store says so, or when asked to stop; then stop.
+
+    Raises:
+        StopRequested: the watch asked to stop before the phase was finished.
+    """
+    stopping = watch.stopping() and not finished
+    if stopping or store.due():
+        store.save(step, state_of(gan, step))
+    if stopping:
+        raise StopRequested
+
+
+def reset_optimisers(gan: Gan) -> None:
+    """Forget every moment, as the official code does where a fade starts and ends."""
+    gan.optimiser.state.clear()
+    for critic in gan.critics.values():
+        critic.optimiser.state.clear()
+
+
+def state_of(gan: Gan, step: int) -> dict[str, Any]:
+    """Everything that a resumed run needs to equal an undisturbed one."""
+    return {
+        "step": step,
+        "generator": gan.generator.state_dict(),
+        "average": gan.average.state_dict(),
+        "optimiser": gan.optimiser.state_dict(),
+        "critics": {
+            name: {
+                "network": critic.network.state_dict(),
+                "optimiser": critic.optimiser.state_dict(),
+            }
+            for name, critic in gan.critics.items()
+        },
+        "random": gan.random.get_state(),
+        "sums": dict(gan.sums),
+        "skipped": dict(gan.skipped),
+        "records": list(gan.records),
+    }
+
+
+def restore(gan: Gan, state: dict[str, Any]) -> int:
+    """Put a saved state back; returns the steps that were done."""
+    gan.generator.load_state_dict(state["generator"])
+    gan.average.load_state_dict(state["average"])
+    gan.optimiser.load_state_dict(state["optimiser"])
+    for name, kept in state["critics"].items():
+        gan.critics[name].network.load_state_dict(kept["network"])
+        gan.critics[name].optimiser.load_state_dict(kept["optimiser"])
+    gan.random.set_state(state["random"])
+    gan.sums = {name: value.to(gan.device) for name, value in state["sums"].items()}
+    gan.skipped = {name: value.to(gan.device) for name, value in state["skipped"].items()}
+    gan.records = list(state["records"])
+    return int(state["step"])
+
+
+def _note(moment: Moment) -> str:
+    side = f"{moment.stretch.px} px"
+    return f"{side}, fading in {moment.alpha:.2f}" if moment.stretch.fades else side
