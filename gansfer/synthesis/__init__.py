@@ -1,0 +1,1 @@
+"""From generated slices to a labelled data set: postprocessing, scores, filter, files."""
