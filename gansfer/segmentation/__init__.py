@@ -1,0 +1,1 @@
+"""The segmentation network: 2-D DeepMedic, its segments, training and inference (III.C)."""

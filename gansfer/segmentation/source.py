@@ -1,0 +1,101 @@
+"""The stream of training segments: which are drawn when, cut on the training's device."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from gansfer.errors import UserError
+from gansfer.seeds import seed_for
+from gansfer.segmentation.patches import Pool, Sampler, Segments, cut, draw, probability_synthetic
+from gansfer.segmentation.presets import Preset
+from gansfer.settings import SegmenterSettings
+
+
+class SegmentSource:
+    """Gives the segments of any subepoch, mixed from a real and a synthetic pool.
+
+    Args:
+        settings: segments of a subepoch, chances of foreground and reflection.
+        preset: the geometry.
+        real: labelled real slices, or None.
+        synthetic: generated slices, or None.
+        ratio: real segments per synthetic one where there are both pools, else None.
+        n_classes: structures + 1.
+        seed: of the training; a subepoch's segments depend on it and on the subepoch's number.
+        device: where the pools are kept and segments are cut.
+
+    Raises:
+        UserError: slices too small, or labels beyond `n_classes`.
+    """
+
+    def __init__(
+        self,
+        settings: SegmenterSettings,
+        preset: Preset,
+        real: Pool | None,
+        synthetic: Pool | None,
+        ratio: float | None,
+        n_classes: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        self.settings, self.preset, self.seed = settings, preset, seed
+        self.probability = probability_synthetic(
+            ratio, has_real=real is not None, has_synthetic=synthetic is not None
+        )
+        pools = (real, synthetic)
+        for pool in pools:
+            if pool is not None and pool.label_nhw.max() >= n_classes:
+                raise UserError(
+                    f"{pool.name}: label {pool.label_nhw.max()}, at most {n_classes - 1} wanted "
+                    f"with {n_classes} classes; do the structures match the labels?"
+                )
+        self.samplers = [
+            None if pool is None else Sampler(pool, preset.output_px) for pool in pools
+        ]
+        self.tensors = [
+            None
+            if pool is None
+            else (
+                torch.from_numpy(pool.image_nhw).to(device),
+                torch.from_numpy(pool.label_nhw).to(device),
+            )
+            for pool in pools
+        ]
+        self.device = device
+
+    def subepoch(self, number: int) -> tuple[Tensor, Tensor, npt.NDArray[np.bool_]]:
+        """Patches [n, 1, P, P], labels [n, out, out], and which of them are synthetic [n]."""
+        n = self.settings.segments_per_subepoch
+        segments = draw(
+            self.samplers,
+            self.probability,
+            n,
+            np.random.default_rng(seed_for(self.seed, "segments", number)),
+            foreground_fraction=self.settings.foreground_fraction,
+            reflection_probability=self.settings.reflection_probability,
+        )
+        patch_px, output_px = self.preset.patch_px(self.preset.output_px), self.preset.output_px
+        patch_n1pp = torch.empty((n, 1, patch_px, patch_px), device=self.device)
+        label_noo = torch.empty((n, output_px, output_px), dtype=torch.long, device=self.device)
+        for which, tensors in enumerate(self.tensors):
+            chosen = np.flatnonzero(segments.pool_n == which)
+            if tensors is None or chosen.size == 0:
+                continue
+            chosen_on_device = torch.from_numpy(chosen).to(self.device)
+            patch_c1pp, label_coo = cut(*tensors, _choose(segments, chosen), self.preset)
+            patch_n1pp[chosen_on_device], label_noo[chosen_on_device] = patch_c1pp, label_coo
+        return patch_n1pp, label_noo, segments.pool_n == 1
+
+
+def _choose(segments: Segments, chosen: npt.NDArray[np.int64]) -> Segments:
+    return Segments(
+        segments.pool_n[chosen],
+        segments.slice_n[chosen],
+        segments.row_n[chosen],
+        segments.column_n[chosen],
+        segments.mirrored_n[chosen],
+    )

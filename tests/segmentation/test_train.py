@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gansfer.checkpoint import CheckpointStore
+from gansfer.errors import UserError
+from gansfer.progress import Silent, StopRequested
+from gansfer.seeds import seed_for
+from gansfer.segmentation.blocks import TrainingStep
+from gansfer.segmentation.deepmedic import build
+from gansfer.segmentation.patches import Pool
+from gansfer.segmentation.predict import segment_slices
+from gansfer.segmentation.presets import PRESETS
+from gansfer.segmentation.source import SegmentSource
+from gansfer.segmentation.train import TrainResult, learning_rate, train_segmenter
+from gansfer.settings import SegmenterSettings
+
+
+class StopAfter(Silent):
+    """Asks to stop after so many reports."""
+
+    def __init__(self, reports: int) -> None:
+        self.left = reports
+
+    def report(self, done: int, total: int, unit: str, note: str = "") -> None:
+        self.left -= 1
+
+    def stopping(self) -> bool:
+        return self.left <= 0
+
+
+def discs(n_slices: int, seed: int, side: int = 40) -> Pool:
+    """A darker and a brighter disc on noise in each slice."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:side, :side]
+    image_nhw = rng.normal(0, 0.3, (n_slices, side, side)).astype(np.float32)
+    label_nhw = np.zeros((n_slices, side, side), dtype=np.uint8)
+    for n in range(n_slices):
+        for value in (1, 2):
+            row, column = rng.uniform(10, side - 10, 2)
+            disc = (rows - row) ** 2 + (columns - column) ** 2 < rng.uniform(4, 7) ** 2
+            label_nhw[n][disc] = value
+            image_nhw[n][disc] += 1.5 * value
+    return Pool(image_nhw, label_nhw, np.arange(n_slices))
+
+
+def small(**more: Any) -> SegmenterSettings:
+    values = {
+        "preset": "deepmedic-original",
+        "epochs": 2,
+        "subepochs_per_epoch": 2,
+        "segments_per_subepoch": 12,
+        "batch_segments": 4,
+    }
+    return SegmenterSettings.model_validate(values | more)
+
+
+def trained(
+    folder: Path, settings: SegmenterSettings, watch: Silent | None = None, **more: Any
+) -> TrainResult:
+    call: dict[str, Any] = {"real": discs(4, 0), "synthetic": None, "ratio": None, "seed": 7} | more
+    store = CheckpointStore(folder, "test")
+    return train_segmenter(
+        settings, n_classes=3, store=store, watch=watch or Silent(), device="cpu", **call
+    )
+
+
+@pytest.mark.parametrize("stops", [(5,), (3, 1), (1, 2, 3)])
+def test_a_resumed_training_equals_an_undisturbed_one(
+    tmp_path: Path, stops: tuple[int, ...]
+) -> None:
+    pools = {"synthetic": discs(3, 1), "ratio": 2.0}
+    undisturbed = trained(tmp_path / "a", small(), **pools)
+    for reports in stops:
+        with pytest.raises(StopRequested):
+            trained(tmp_path / "b", small(), StopAfter(reports), **pools)
+    resumed = trained(tmp_path / "b", small(), **pools)
+    assert resumed.records == undisturbed.records
+    assert resumed.achieved_ratio == undisturbed.achieved_ratio
+    assert resumed.state.keys() == undisturbed.state.keys()
+    for key, tensor in resumed.state.items():
+        assert torch.equal(tensor, undisturbed.state[key]), key
+
+
+def test_a_finished_training_gives_the_same_again(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, "test", every_s=0.0)
+    call = (small(), discs(4, 0), None, None, 3)
+    first = train_segmenter(*call, seed=7, store=store, watch=Silent())
+    again = train_segmenter(*call, seed=7, store=store, watch=StopAfter(0))
+    assert first.records == again.records
+    assert all(torch.equal(first.state[key], again.state[key]) for key in first.state)
+
+
+def test_updates_are_those_of_a_plain_loop(tmp_path: Path) -> None:
+    """Two iterations against autograd on the whole cost and a NumPy update."""
+    settings = small(epochs=1, subepochs_per_epoch=1, segments_per_subepoch=8, l1=1e-3, l2=1e-2)
+    ours = trained(tmp_path, settings)
+    weights = torch.Generator().manual_seed(seed_for(7, "weights"))
+    net = build(settings.preset, 3, generator=weights)
+    preset, device = PRESETS[settings.preset], torch.device("cpu")
+    source = SegmentSource(settings, preset, discs(4, 0), None, None, 3, 7, device)
+    patch_n1pp, label_noo, _ = source.subepoch(0)
+    square = [np.zeros(p.shape) for p in net.parameters()]
+    velocity = [np.zeros(p.shape) for p in net.parameters()]
+    losses = []
+    for step in range(2):
+        rows = slice(4 * step, 4 * step + 4)
+        masks = torch.Generator().manual_seed(seed_for(7, "dropout", step))
+        logits = net(patch_n1pp[rows], TrainingStep(step, masks))
+        chosen = F.one_hot(label_noo[rows], 3).permute(0, 3, 1, 2)
+        cost = -(logits.softmax(1).log() * chosen).sum() / label_noo[rows].numel()
+        losses.append(cost.item())
+        for key, weight in net.named_parameters():
+            if key.endswith("kernel"):
+                cost = cost + 1e-3 * weight.abs().sum() + 1e-2 * weight.square().sum()
+        net.zero_grad()
+        cost.backward()
+        for i, weight in enumerate(net.parameters()):
+            grad = weight.grad.double().numpy()
+            square[i] = 0.9 * square[i] + 0.1 * grad**2
+            stride = 0.4 * 1e-3 * grad / np.sqrt(square[i] + 1e-4)
+            velocity[i] = 0.6 * velocity[i] - stride
+            with torch.no_grad():
+                weight += torch.from_numpy(0.6 * velocity[i] - stride).float()
+    for key, weight in net.named_parameters():
+        torch.testing.assert_close(ours.state[key], weight.detach(), rtol=1e-3, atol=1e-6)
+    assert ours.records[0]["loss"] == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_learns_two_discs(tmp_path: Path) -> None:
+    settings = small(epochs=1, subepochs_per_epoch=5, segments_per_subepoch=200, batch_segments=10)
+    result = trained(tmp_path, settings, real=discs(12, 0))
+    dice = [record["dice"] for record in result.records]
+    assert dice[-1] > 0.8 and dice[-1] > dice[0] + 0.1
+    assert result.records[-1]["loss"] < result.records[0]["loss"]
+    unseen = discs(4, 9)
+    label_nhw = segment_slices(result.state, unseen.image_nhw, settings, 3, watch=Silent())
+    found, wanted = label_nhw > 0, unseen.label_nhw > 0
+    assert 2 * (found & wanted).sum() / (found.sum() + wanted.sum()) > 0.85
+    assert (label_nhw[found & wanted] == unseen.label_nhw[found & wanted]).mean() > 0.8
+
+
+def test_the_achieved_ratio_is_counted(tmp_path: Path) -> None:
+    settings = small(epochs=1, subepochs_per_epoch=1, segments_per_subepoch=40)
+    mixed = trained(tmp_path / "mixed", settings, synthetic=discs(3, 1), ratio=1.0)
+    share = mixed.records[-1]["synthetic_share"]
+    assert 0.2 < share < 0.8
+    assert mixed.achieved_ratio == pytest.approx((1 - share) / share)
+    assert trained(tmp_path / "real", settings).achieved_ratio is None
+    synthetic = trained(tmp_path / "synthetic", settings, real=None, synthetic=discs(3, 1))
+    assert synthetic.achieved_ratio == 0.0
+
+
+def test_the_same_seed_repeats_and_another_differs(tmp_path: Path) -> None:
+    settings = small(epochs=1, subepochs_per_epoch=1)
+    a, b = trained(tmp_path / "a", settings), trained(tmp_path / "b", settings)
+    c = trained(tmp_path / "c", settings, seed=8)
+    assert all(torch.equal(a.state[key], b.state[key]) for key in a.state)
+    assert not torch.equal(a.state["fc.blocks.0.kernel"], c.state["fc.blocks.0.kernel"])
+
+
+def test_each_subepoch_has_segments_of_its_own_that_it_always_gets() -> None:
+    settings = small()
+    preset, device = PRESETS[settings.preset], torch.device("cpu")
+    call = (settings, preset, discs(4, 0), discs(3, 1), 1.0, 3, 7, device)
+    first, second = (SegmentSource(*call).subepoch(number) for number in (0, 1))
+    again = SegmentSource(*call).subepoch(0)
+    assert not torch.equal(first[0], second[0])
+    assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
+    assert (first[2] == again[2]).all()
+
+
+def test_training_leaves_the_global_random_numbers_alone(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    wanted = torch.rand(3)
+    torch.manual_seed(0)
+    trained(tmp_path, small(epochs=1, subepochs_per_epoch=1))
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_learning_rate_halves_at_the_end_of_the_official_epochs() -> None:
+    settings, preset = SegmenterSettings(), PRESETS["deepmedic"]
+    assert learning_rate(settings, preset, 17.95) == 1e-3
+    assert learning_rate(settings, preset, 18.0) == 5e-4
+    assert learning_rate(settings, preset, 34.95) == pytest.approx(1e-3 / 32)
+    short = SegmenterSettings(epochs=7)
+    assert learning_rate(short, preset, 3.55) == 1e-3
+    assert learning_rate(short, preset, 3.6) == 5e-4
+    listed = SegmenterSettings(epochs=7, halve_at_epochs=(0, 5))
+    rates = [learning_rate(listed, preset, epoch) for epoch in (0.9, 1.0, 5.9, 6.0)]
+    assert rates == [1e-3, 5e-4, 5e-4, 2.5e-4]
+
+
+def test_mistakes_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="segments_per_subepoch 3, at least one batch"):
+        trained(tmp_path, small(segments_per_subepoch=3))
+    high = discs(2, 0)
+    high.label_nhw[0, 0, 0] = 3
+    with pytest.raises(UserError, match=r"label 3, at most 2 wanted with 3 classes"):
+        trained(tmp_path, small(), real=high)
+    broken = discs(2, 0)
+    broken.image_nhw[:] = np.nan
+    with pytest.raises(UserError, match="loss nan in subepoch 1"):
+        trained(tmp_path, small(), real=broken)
