@@ -1,0 +1,1 @@
+"""Overlap, surfaces, statistics, and what volumes tell of dementia."""
