@@ -1,0 +1,1 @@
+"""From metric files to tables, figures and one page."""

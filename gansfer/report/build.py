@@ -1,0 +1,180 @@
+"""The whole report: tables, figures and the page, from one table of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from gansfer.report.cells import duration, p_value, signed
+from gansfer.report.cohort_sections import cohort_section, stratification_section
+from gansfer.report.completeness import completeness_line, missing_in_words
+from gansfer.report.figures import draw_figures
+from gansfer.report.page import DASH, Bullets, Page, Part, Section, Terms, write_page
+from gansfer.report.pictures import Picture, picture_sections
+from gansfer.report.result_sections import facts, key_section
+from gansfer.report.results import Meta, Results, compute, write_csvs
+from gansfer.report.rows import rows_by
+from gansfer.report.structure_sections import (
+    ablation_section,
+    distance_section,
+    structure_section,
+)
+from gansfer.report.style import arm_title
+
+_GLOSSARY = (
+    ("Dice (DSC)", "overlap of two segmentations: 0 none, 1 the same"),
+    ("overall", "all structures as one foreground: the paper's primary measure"),
+    ("N", "number of labelled images that training may use"),
+    ("baseline", "the segmenter trained on the N real images alone"),
+    ("2:1", "two segments from real slices for each from a synthetic one"),
+    ("synthetic only", "trained on generated slices of phases 2 and 3 alone (the paper's P2&3)"),
+    ("CDR", "clinical dementia rating: 0 healthy, 0.5 very mild, 1 mild, 2 moderate"),
+    ("cell", "one trained segmenter: a fold, an N, an arm and a seed"),
+)
+
+
+@dataclass(frozen=True)
+class ReportSummary:
+    """What a report came to.
+
+    Attributes:
+        index: the page.
+        complete: nothing that was planned is missing.
+        state: the page's first line.
+        missing: one phrase for each (label count, arm, set) with missing folds.
+        console_header: column names of `console_rows`.
+        console_rows: the key result, one row a label count.
+    """
+
+    index: Path
+    complete: bool
+    state: str
+    missing: Sequence[str]
+    console_header: tuple[str, ...]
+    console_rows: Sequence[tuple[str, ...]]
+
+
+def build_report(
+    folder: Path,
+    metrics: pd.DataFrame,
+    expected: pd.DataFrame,
+    meta: Meta,
+    pictures: Sequence[Picture] = (),
+) -> ReportSummary:
+    """Write `tables/*.csv`, `figures/*.png` and `*.pdf`, and last `index.html`.
+
+    Each file is whole or absent; files of an earlier report that this one lacks are removed.
+
+    Args:
+        folder: the report's folder.
+        metrics: one row a measured value; columns `tables.COLUMNS`. May be empty.
+        expected: the planned cells: seed, fold (-1: to be chosen), labels, arm, set.
+        meta: what to say beside the numbers.
+        pictures: PNGs of the stages, to be shown in the page.
+
+    Raises:
+        UserError: the metrics lack a column, or a picture is no PNG.
+    """
+    # Hundreds of tiny fits: threads cost them more than they bring.
+    with threadpool_limits(1):
+        results = compute(metrics, expected, meta)
+    written = write_csvs(folder / "tables", results)
+    figures = draw_figures(folder / "figures", results, meta)
+    written += [path for png in figures.values() for path in (png, png.with_suffix(".pdf"))]
+    state = completeness_line(results.missing, expected)
+    phrases = missing_in_words(results.missing)
+    page = Page(
+        title=f"{meta['name']}: segmenting with few labels",
+        state=state,
+        complete=results.missing.empty,
+        lead=_lead(meta),
+        facts=facts(results, meta),
+        sections=_sections(results, meta, figures, pictures, phrases),
+        footer="After Bowles, Gunn, Hammers and Rueckert, “GANsfer Learning: Combining labelled "
+        "and unlabelled data for GAN based data augmentation” (2018).",
+    )
+    index = folder / "index.html"
+    write_page(index, page)
+    _remove_stale(folder, set(written))
+    header, rows = _console(results)
+    return ReportSummary(index, results.missing.empty, state, phrases, header, rows)
+
+
+def _lead(meta: Meta) -> list[str]:
+    lead = [f"Data: {meta['dataset']}. {meta['pool_rule']}"]
+    if not meta["is_paper_data"]:
+        lead.append(
+            "These are not the paper's data. Its numbers, in grey, show the shape of its result; "
+            "ours are not expected to equal them."
+        )
+    return [*lead, *meta.get("notes", ())]
+
+
+def _sections(
+    results: Results,
+    meta: Meta,
+    figures: Mapping[str, Path],
+    pictures: Sequence[Picture],
+    missing: Sequence[str],
+) -> list[Section]:
+    measured = [
+        key_section(results, meta, figures),
+        structure_section(results, meta, figures),
+        ablation_section(results, meta),
+        cohort_section(results, meta, figures),
+        stratification_section(results, meta),
+        distance_section(results),
+    ]
+    sections = [section for section in measured if section is not None]
+    sections += picture_sections(pictures, meta["analysis_fold"])
+    parts: list[Part] = [Terms(_GLOSSARY, "Words")]
+    if meta["wall_s"]:
+        times = [(stage, duration(seconds)) for stage, seconds in meta["wall_s"].items()]
+        parts.append(Terms(times, "Computing time by stage"))
+    parts.append(Terms(list(meta["versions"].items()), "Made with"))
+    fold = "none yet" if meta["analysis_fold"] is None else f"fold {meta['analysis_fold']}"
+    choices = [
+        ("analysis fold", f"{fold}. {meta['analysis_reason']}".strip()),
+        ("unlabelled pool", meta["pool_rule"]),
+        ("structures", ", ".join(meta["structures"])),
+    ]
+    parts.append(Terms(choices, "Choices"))
+    if missing:
+        parts.append(Bullets(f"Everything that is missing ({len(missing)})", missing, open=True))
+    sections.append(Section("How it was made", [], parts))
+    return sections
+
+
+def _console(results: Results) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    header = ("N", "baseline", "augmented", "ratio", "difference", "improved", "p (Holm)")
+    table = results.baseline_and_augmented
+    overall = rows_by(table[table["structure"] == "overall"], "labels")
+    rows: list[tuple[str, ...]] = []
+    for labels in results.label_counts:
+        row = overall.get((labels,))
+        if row is None:
+            rows.append((str(labels), *[DASH] * 6))
+            continue
+        rows.append(
+            (
+                str(labels),
+                f"{row['baseline']:.3f}",
+                f"{row['augmented']:.3f}",
+                arm_title(row["arm"]),
+                signed(row["difference"]),
+                f"{row['improved']} of {row['n_subjects']}",
+                p_value(row["p_wilcoxon_holm"]),
+            )
+        )
+    return header, rows
+
+
+def _remove_stale(folder: Path, written: set[Path]) -> None:
+    for name in ("tables", "figures"):
+        for path in (folder / name).glob("*.*"):
+            if path.suffix in {".csv", ".png", ".pdf"} and path not in written:
+                path.unlink()

@@ -1,0 +1,208 @@
+"""What the page says of the full cohort: by age, by CDR, Table II, agreement of volumes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from gansfer.report import paper
+from gansfer.report.cells import ABSENT, figure_image, gain_table, number, p_value, signed
+from gansfer.report.comparisons import group_name
+from gansfer.report.page import DASH, Cell, Part, Section, Table
+from gansfer.report.results import Meta, Results
+from gansfer.report.rows import Row, label_counts, rows_by, rows_of
+from gansfer.report.style import arm_title, structure_title
+from gansfer.report.tables import AGE_EDGES_YEARS
+
+_GAIN = "Augmented minus baseline on the same subjects, with n. Every structure:"
+
+
+def cohort_section(results: Results, meta: Meta, figures: Mapping[str, Path]) -> Section | None:
+    """Overlap with the references by age (Fig. 11, 12) and by CDR (Fig. 13, 14)."""
+    if results.cohort_pairs.empty:
+        return None
+    n = results.cohort_pairs["subject"].nunique()
+    text = [
+        "The analysis fold's models segment the full cohort; the overlap with its reference "
+        f"segmentations shows how they do on older and more affected people. {n} subjects. "
+        f"{meta['analysis_reason']}"
+    ]
+    parts: list[Part] = [_overall_table(results)]
+    band = (
+        "Lines: Nadaraya-Watson regression (Gaussian kernel, SD 6 years); bands: pointwise 95 % "
+        "bootstrap over subjects; below, the ages of both sets. No test."
+    )
+    captions = {
+        "dsc_by_age": ("Overall Dice against age (paper: Fig. 11).", band),
+        "difference_by_age": (
+            "Gain in Dice against age (paper: Fig. 12).",
+            f"Augmented minus baseline on the same subjects. {band}",
+        ),
+        "dsc_by_cdr": (
+            "Overall Dice by clinical dementia rating (paper: Fig. 13).",
+            "Boxes are quartiles; fewer than five subjects are drawn as points. No test.",
+        ),
+        "difference_by_cdr": (
+            "Gain in Dice by clinical dementia rating (paper: Fig. 14).",
+            "Augmented minus baseline on the same subjects; outliers are not drawn. No test.",
+        ),
+    }
+    for name, (title, caption) in captions.items():
+        if name in figures:
+            parts.append(figure_image(figures[name], title, caption))
+        if name == "difference_by_age" and len(results.cohort_by_age):
+            parts.append(_age_table(results.cohort_by_age))
+        if name == "difference_by_cdr" and len(results.cohort_by_cdr):
+            parts.append(_cdr_table(results.cohort_by_cdr))
+    return Section("Age and dementia", text, parts)
+
+
+def stratification_section(results: Results, meta: Meta) -> Section | None:
+    """Table II, and the agreement of the volumes that it rests on."""
+    parts: list[Part] = []
+    table = results.table_ii
+    if len(table):
+        parts.append(_table_ii(table, meta))
+    if len(results.volume_agreement):
+        parts.append(_agreement_table(results.volume_agreement))
+    if not parts:
+        return None
+    text = []
+    if table.empty:
+        folds = meta.get("stratification_folds", 5)
+        text.append(
+            f"Table II is not here: fewer than {folds} subjects with CDR 0.5, or with CDR 1 or "
+            "more, have every volume."
+        )
+    return Section("Telling stages of dementia apart by volume", text, parts)
+
+
+def _overall_table(results: Results) -> Table:
+    table = results.cohort_baseline_and_augmented
+    rows = [
+        [
+            Cell(f"N = {row['labels']}, {arm_title(row['arm'])}"),
+            number(row["baseline"]),
+            number(row["augmented"]),
+            Cell(
+                signed(row["difference"]),
+                f"{signed(row['low'])} to {signed(row['high'])}",
+                "strong",
+            ),
+            Cell(f"{row['improved']} of {row['n_subjects']}"),
+            Cell(p_value(row["p_wilcoxon_holm"])),
+        ]
+        for row in rows_of(table[table["structure"] == "overall"])
+    ]
+    return Table(
+        "Overall Dice against the references, full cohort.",
+        "The same subjects in both columns; 95 % bootstrap interval over subjects; Wilcoxon "
+        "signed-rank test, Holm over the label counts. Every structure:",
+        ["", "Baseline", "Augmented", "Difference", "Improved", "Wilcoxon"],
+        rows,
+        "tables/cohort_baseline_and_augmented.csv",
+    )
+
+
+def _age_table(table: pd.DataFrame) -> Table:
+    overall = table[table["structure"] == "overall"].sort_values("age_from")
+    bands: dict[Hashable, str] = {
+        row["age_from"]: f"{row['age_from']:.0f} to {row['age_to'] - 1:.0f}"
+        for row in rows_of(overall)
+    }
+    if AGE_EDGES_YEARS[-2] in bands:
+        bands[AGE_EDGES_YEARS[-2]] = f"{AGE_EDGES_YEARS[-2]} and older"
+    if AGE_EDGES_YEARS[0] in bands:
+        bands[AGE_EDGES_YEARS[0]] = f"under {AGE_EDGES_YEARS[1]}"
+    title = "Gain in overall Dice by age (years)."
+    return gain_table(overall, "age_from", bands, title, _GAIN, "tables/cohort_by_age.csv")
+
+
+def _cdr_table(table: pd.DataFrame) -> Table:
+    overall = table[table["structure"] == "overall"].sort_values("cdr")
+    published = paper.ANALYSIS_SUBJECTS_BY_CDR
+    bands: dict[Hashable, str] = {
+        cdr: f"CDR {cdr:g}" + (f" (paper: n = {published[cdr]})" if cdr in published else "")
+        for cdr in (row["cdr"] for row in rows_of(overall))
+    }
+    title = "Gain in overall Dice by clinical dementia rating."
+    return gain_table(overall, "cdr", bands, title, _GAIN, "tables/cohort_by_cdr.csv")
+
+
+def _table_ii(table: pd.DataFrame, meta: Meta) -> Table:
+    counts = [n for n in label_counts(table) if n]
+    by_cell = rows_by(table, "measure", "source", "labels")
+    level = meta.get("significance", 0.05)
+    lines = []
+    for measure, title in (("accuracy", "Accuracy"), ("auc", "AUC")):
+        for source in ("baseline", "augmented"):
+            cells = [Cell(f"{title}, {source}")]
+            for labels in counts:
+                row = by_cell.get((measure, source, labels))
+                cells.append(
+                    _table_ii_cell(row, paper.TABLE_II[measure][source].get(labels), level)
+                )
+            lines.append(cells)
+        theirs = f"paper {paper.TABLE_II_MALPEM_PERCENT[measure]:g} (MALPEM)"
+        row = by_cell.get((measure, "reference", 0))
+        reference = (
+            Cell(DASH, theirs, "absent") if row is None else Cell(f"{row['percent']:.1f}", theirs)
+        )
+        lines.append([Cell(f"{title}, reference"), reference, *[Cell("")] * (len(counts) - 1)])
+    groups = rows_of(table)[0]
+    return Table(
+        "CDR 0.5 against CDR 1 or more, by logistic regression on the volumes (paper: Table II).",
+        f"Per cent. {groups['n_very_mild']} subjects with CDR 0.5 and {groups['n_mild']} with CDR "
+        f"1 or more; {meta.get('stratification_folds', 5)}-fold cross-validation repeated "
+        f"{meta.get('stratification_repeats', 100)} times. p: augmented against baseline, "
+        "corrected resampled t-test (Nadeau and Bengio); bold below "
+        f"{level:g}. † not different from the reference's volumes, * higher (same test). The "
+        "uncorrected t-test, which takes overlapping splits for independent ones, is in",
+        ["", *(f"N = {labels}" for labels in counts)],
+        lines,
+        "tables/table_ii.csv",
+    )
+
+
+def _table_ii_cell(row: Row | None, published: paper.Published | None, level: float) -> Cell:
+    theirs = f"paper {published.percent:g}{published.mark}" if published else ""
+    if row is None:
+        return Cell(DASH, theirs, "absent")
+    shown = f"{row['percent']:.1f}{row['mark']}"
+    if row["source"] == "baseline":
+        return Cell(shown, theirs)
+    p = row["p_corrected"]
+    note = ", ".join(part for part in (f"p {p_value(p)}", theirs) if part)
+    return Cell(shown, note, "strong" if p < level else "")
+
+
+def _agreement_table(table: pd.DataFrame) -> Table:
+    by_cell = rows_by(table, "structure", "labels", "arm")
+    columns = sorted({(labels, arm != "baseline", arm) for _, labels, arm in by_cell})
+    lines = []
+    for structure in dict.fromkeys(structure for structure, _, _ in by_cell):
+        cells = [Cell(structure_title(structure))]
+        n = []
+        for labels, _, arm in columns:
+            row = by_cell.get((structure, labels, arm))
+            if row is None or not math.isfinite(row["bias_mm3"]):
+                cells.append(ABSENT)
+                continue
+            half = (row["high_mm3"] - row["low_mm3"]) / 2
+            spread = f"± {half:.0f}" if math.isfinite(half) else ""
+            cells.append(Cell(signed(row["bias_mm3"], 0), spread))
+            n.append(row["n_subjects"])
+        cells.append(Cell(str(min(n))) if n else ABSENT)
+        lines.append(cells)
+    groups = [group_name((labels, augmented)) for labels, augmented, _ in columns]
+    return Table(
+        "Agreement of volumes with the references (mm³).",
+        "Mean of measured minus reference ± half the width of the 95 % limits of agreement (Bland "
+        "and Altman), by label count; * augmented; n is the smallest of a row. Not in the paper.",
+        ["", *groups, "n"],
+        lines,
+        "tables/volume_agreement.csv",
+    )

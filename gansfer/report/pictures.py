@@ -1,0 +1,134 @@
+"""The pictures that the stages made, chosen and captioned for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gansfer.report.page import Gallery, Image, Section
+
+Kind = Literal[
+    "cohort",
+    "samples",
+    "latents",
+    "embedding",
+    "postprocessing",
+    "rejected",
+    "losses",
+    "segmentations",
+]
+
+# kind -> heading, what one sees.
+_KINDS: dict[Kind, tuple[str, str]] = {
+    "samples": (
+        "Generated slices",
+        "Slices drawn from the averaged generator, structures outlined.",
+    ),
+    "latents": (
+        "Latents that began alike (paper: Fig. 7)",
+        "Nine latents that map to nearly one slice after phase 1, after each phase.",
+    ),
+    "embedding": (
+        "Real and generated slices (paper: Fig. 6)",
+        "t-SNE of the labelled slices and of the same latents after each phase. Distances between "
+        "far groups mean little.",
+    ),
+    "postprocessing": (
+        "Postprocessing (paper: Fig. 3)",
+        "One generated slice after each step.",
+    ),
+    "rejected": (
+        "Rejected slices (paper: Fig. 4)",
+        "Removed by the realism filter, the farthest from any real slice first.",
+    ),
+    "segmentations": (
+        "Segmentations of test subjects",
+        "Reference, baseline and augmented.",
+    ),
+    "cohort": ("The cohort", "Middle slices of each subject after preprocessing."),
+    "losses": ("Training curves", "Against images shown; bands are levels of the ladder."),
+}
+_NARROW = ("losses", "embedding")
+_SHOWN = 15  # five label counts after each of three phases
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG that a stage made, and the cell that it belongs to (None: to none in particular)."""
+
+    kind: Kind
+    path: Path
+    seed: int | None = None
+    fold: int | None = None
+    labels: int | None = None
+    group: int | None = None
+    phase: int | None = None
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """The title, or the cell in words."""
+        if self.title:
+            return self.title
+        words = {
+            "N =": self.labels,
+            "fold": self.fold,
+            "group": self.group,
+            "seed": self.seed or None,
+            "phase": self.phase,
+        }
+        text = ", ".join(f"{word} {value}" for word, value in words.items() if value is not None)
+        return text or self.path.stem
+
+
+def picture_sections(pictures: Sequence[Picture], analysis_fold: int | None) -> list[Section]:
+    """Galleries of generated slices and of training, fifteen pictures of each kind at most.
+
+    The analysis fold, the first seed and the first group are shown first; how many there are in
+    all is said.
+
+    Args:
+        pictures: of any kind and cell, in any order.
+        analysis_fold: the fold to prefer, or None.
+    """
+    sections = []
+    for title, kinds in (
+        (
+            "What the generator draws",
+            ("samples", "latents", "embedding", "postprocessing", "rejected"),
+        ),
+        ("Segmentations", ("segmentations",)),
+        ("Cohort and training", ("cohort", "losses")),
+    ):
+        galleries = [
+            gallery
+            for kind in kinds
+            if (gallery := _gallery(kind, pictures, analysis_fold)) is not None
+        ]
+        if galleries:
+            sections.append(Section(title, [], galleries))
+    return sections
+
+
+def _gallery(kind: str, pictures: Sequence[Picture], analysis_fold: int | None) -> Gallery | None:
+    here = [picture for picture in pictures if picture.kind == kind]
+    if not here:
+        return None
+
+    def first_seen(picture: Picture) -> tuple[bool, int, int, int, int, int]:
+        return (
+            picture.fold is not None and picture.fold != analysis_fold,
+            picture.fold or 0,
+            picture.seed or 0,
+            picture.group or 0,
+            picture.labels or 0,
+            picture.phase or 0,
+        )
+
+    chosen = sorted(here, key=first_seen)[:_SHOWN]
+    heading, caption = _KINDS[here[0].kind]
+    more = f" ({len(chosen)} of {len(here)} shown)" if len(here) > len(chosen) else ""
+    images = [Image(picture.path, f"{picture.name}.", caption) for picture in chosen]
+    return Gallery(heading + more, images, wide=kind not in _NARROW)

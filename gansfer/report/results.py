@@ -1,0 +1,151 @@
+"""Every table of the report, computed once: the CSVs, and what the figures and the page show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import NotRequired, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from gansfer.atomic import write_text
+from gansfer.report import comparisons, tables
+from gansfer.report.completeness import missing_cells
+from gansfer.report.rows import label_counts
+from gansfer.seeds import seed_for
+
+
+class AblationCell(TypedDict):
+    """The one cell of Table I; `ratio`, such as "2:1", is that of the "+" rows."""
+
+    fold: int
+    labels: int
+    ratio: str
+
+
+class Meta(TypedDict):
+    """What the report says of the experiment beside its numbers.
+
+    `analysis_reason`, `pool_rule` and each of `notes` are whole sentences. `versions` is what goes
+    under provenance (program, revision, image, packages). `wall_s` is seconds by stage.
+    """
+
+    name: str
+    dataset: str
+    is_paper_data: bool
+    structures: Sequence[str]
+    analysis_fold: int | None
+    analysis_reason: str
+    pool_rule: str
+    versions: Mapping[str, str]
+    wall_s: Mapping[str, float]
+    ablation: NotRequired[AblationCell | None]
+    best_ratio: NotRequired[str]
+    significance: NotRequired[float]
+    stratification_folds: NotRequired[int]
+    stratification_repeats: NotRequired[int]
+    notes: NotRequired[Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The report's tables. Each DataFrame becomes `tables/<field>.csv`."""
+
+    metrics: pd.DataFrame
+    missing: pd.DataFrame
+    dsc_by_ratio: pd.DataFrame
+    baseline_and_augmented: pd.DataFrame
+    pairs: pd.DataFrame
+    ablation: pd.DataFrame
+    surface_distances: pd.DataFrame
+    cohort_baseline_and_augmented: pd.DataFrame
+    cohort_by_age: pd.DataFrame
+    cohort_by_cdr: pd.DataFrame
+    table_ii: pd.DataFrame
+    volume_agreement: pd.DataFrame
+    cohort_pairs: pd.DataFrame
+    augmented: Mapping[int, str]
+    groups: Mapping[comparisons.Group, pd.Series]
+    undecided: Sequence[Sequence[comparisons.Group]]
+    labelled: pd.DataFrame
+    cohort: pd.DataFrame
+    seed: int
+
+    @property
+    def label_counts(self) -> list[int]:
+        """The experiment's label counts, planned or measured."""
+        return label_counts(self.dsc_by_ratio)
+
+
+def compute(metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta) -> Results:
+    """Every table from the metrics.
+
+    Raises:
+        UserError: the metrics lack a column.
+    """
+    metrics = tables.checked(metrics)
+    seed = seed_for("report", meta["name"])
+    augmented = tables.best_ratio_arms(metrics, meta.get("best_ratio", "per_label_count"))
+    groups = comparisons.overall_by_group(metrics, augmented)
+    pairs = comparisons.all_pairs(groups)
+    cell = meta.get("ablation")
+    return Results(
+        metrics=metrics,
+        missing=missing_cells(metrics, expected),
+        dsc_by_ratio=tables.dsc_by_ratio(metrics, expected),
+        baseline_and_augmented=comparisons.against_baseline(metrics, augmented, "test", seed),
+        pairs=pairs,
+        ablation=pd.DataFrame()
+        if cell is None
+        else tables.ablation_table(
+            metrics, meta["structures"], cell["fold"], cell["labels"], cell["ratio"]
+        ),
+        surface_distances=tables.surface_distances(metrics),
+        cohort_baseline_and_augmented=comparisons.against_baseline(
+            metrics, augmented, "cohort", seed
+        ),
+        cohort_by_age=tables.by_age(metrics, augmented),
+        cohort_by_cdr=tables.by_cdr(metrics, augmented),
+        table_ii=comparisons.table_ii(
+            metrics,
+            augmented,
+            meta["structures"],
+            meta.get("stratification_folds", 5),
+            meta.get("stratification_repeats", 100),
+            meta.get("significance", 0.05),
+            seed,
+        ),
+        volume_agreement=comparisons.volume_agreement(metrics, augmented),
+        cohort_pairs=tables.paired_rows(metrics, augmented, "cohort"),
+        augmented=augmented,
+        groups=groups,
+        undecided=comparisons.undecided_sets(list(groups), pairs, meta.get("significance", 0.05)),
+        labelled=_people(metrics, "test"),
+        cohort=_people(metrics, "cohort"),
+        seed=seed,
+    )
+
+
+def write_csvs(folder: Path, results: Results) -> list[Path]:
+    """Write every table that has rows to `folder`, six significant digits; return the files."""
+    written = []
+    for field in fields(results):
+        table = getattr(results, field.name)
+        if isinstance(table, pd.DataFrame) and len(table):
+            path = folder / f"{field.name}.csv"
+            write_text(path, table.to_csv(index=False, float_format="%.6g"))
+            written.append(path)
+    return written
+
+
+def ages(people: pd.DataFrame) -> npt.NDArray[np.float64]:
+    """Known ages in years."""
+    return people["age_years"].dropna().to_numpy(np.float64)
+
+
+def _people(metrics: pd.DataFrame, set_name: str) -> pd.DataFrame:
+    rows = metrics[metrics["set"] == set_name]
+    return rows.groupby("subject", as_index=False)[["age_years", "cdr"]].first()

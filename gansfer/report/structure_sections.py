@@ -1,0 +1,147 @@
+"""What the page says of structures and subjects: Fig. 9, Fig. 10, Table I, surface distances."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from gansfer.report.cells import ABSENT, figure_image, gain_table, number, p_value, percent, signed
+from gansfer.report.page import DASH, Cell, Part, Section, Table
+from gansfer.report.results import Meta, Results
+from gansfer.report.rows import rows_of
+from gansfer.report.style import ablation_title, arm_title, structure_title
+
+
+def structure_section(results: Results, meta: Meta, figures: Mapping[str, Path]) -> Section | None:
+    """Per structure (Fig. 9) and the distributions (Fig. 10)."""
+    table = results.baseline_and_augmented
+    if table.empty:
+        return None
+    parts: list[Part] = []
+    if "per_structure" in figures:
+        parts.append(
+            figure_image(
+                figures["per_structure"],
+                "Dice of each structure (paper: Fig. 9).",
+                "Mean over the same test subjects, from baseline (open) to the augmented arm "
+                "(filled). A subject without the structure in its reference is left out.",
+            )
+        )
+    parts.append(_structure_table(results, meta))
+    if "boxes" in figures:
+        level = percent(meta.get("significance", 0.05))
+        n_pairs = len(results.pairs)
+        parts.append(
+            figure_image(
+                figures["boxes"],
+                "Distribution of overall Dice over the test subjects (paper: Fig. 10).",
+                f"An asterisk marks the augmented arm. A bracket joins groups none of whose pairs "
+                f"differs at {level} (two-sided Wilcoxon signed-rank test, Holm over {n_pairs} "
+                f"pairs); all other pairs differ. Boxes are quartiles; whiskers reach 1.5 "
+                "interquartile ranges.",
+            )
+        )
+        parts.append(_pairs_table(results.pairs, meta))
+    return Section("Structures and subjects", [], parts)
+
+
+def ablation_section(results: Results, meta: Meta) -> Section | None:
+    """Table I, with the paper's numbers under ours."""
+    cell = meta.get("ablation")
+    if cell is None or results.ablation.empty:
+        return None
+    names = ["overall", *meta["structures"], "mean"]
+    best = results.ablation[names].max()
+    rows = []
+    for row in rows_of(results.ablation):
+        cells = [Cell(ablation_title(str(row["arm"])))]
+        for name in names:
+            ours, theirs = float(row[name]), float(row[f"paper_{name}"])
+            note = "" if math.isnan(theirs) else f"paper {theirs:g}"
+            top = math.isfinite(ours) and ours == best[name]
+            shown = number(ours, 1, "strong" if top else "", note)
+            cells.append(Cell(DASH, note, "absent") if shown is ABSENT else shown)
+        cells.append(Cell(str(row["n_subjects"])) if row["n_subjects"] else ABSENT)
+        rows.append(cells)
+    table = Table(
+        "Ablation (paper: Table I).",
+        f"Dice in per cent on the test subjects of fold {cell['fold']} with N = {cell['labels']}. "
+        f"BL: no synthetic slices; P1, P2, P3: slices after that phase; +: with real data, "
+        f"{cell['ratio']}. Bold: the best of a column. No test: one fold.",
+        ["", *(structure_title(name) for name in names[:-1]), "Mean", "n"],
+        rows,
+        "tables/ablation.csv",
+    )
+    return Section("What each phase contributes", [], [table])
+
+
+def distance_section(results: Results) -> Section | None:
+    """Surface distances of the structures, medians over all structures' subjects."""
+    table = results.surface_distances
+    if table.empty:
+        return None
+    chosen = {(n, arm) for n, arm in results.augmented.items()}
+    rows = []
+    parts = table.groupby(["labels", "arm"], sort=False)  # the table's own order: baseline first
+    for (labels, arm), part in parts:
+        if arm != "baseline" and (labels, arm) not in chosen:
+            continue
+        cells = [Cell(f"N = {labels}, {arm_title(str(arm))}")]
+        for metric in ("hd95_mm", "asd_mm"):
+            of_metric = part[part["metric"] == metric]
+            n = f"n = {of_metric['n_subjects'].min()}" if len(of_metric) else ""
+            cells.append(number(of_metric["median_mm"].mean(), 2, note=n))
+        cells.append(Cell(str(int(part["n_infinite"].max()))))
+        rows.append(cells)
+    table_part = Table(
+        "Surface distances.",
+        "Median over test subjects of each structure, averaged over the structures; n is the "
+        "smallest of any structure. Missed: most subjects in whom one structure was not found at "
+        "all, which counts as infinitely far. Not in the paper. Every structure:",
+        ["", "95 % Hausdorff (mm)", "mean distance (mm)", "missed"],
+        rows,
+        "tables/surface_distances.csv",
+    )
+    return Section("Surface distances", [], [table_part])
+
+
+def _structure_table(results: Results, meta: Meta) -> Table:
+    table = results.baseline_and_augmented
+    level = meta.get("significance", 0.05)
+    present = set(table["structure"])
+    names = [name for name in ("overall", *meta["structures"], "mean") if name in present]
+    return gain_table(
+        table,
+        "structure",
+        {name: structure_title(name) for name in names},
+        "Gain in Dice by structure.",
+        f"Augmented minus baseline on the same test subjects. Bold: differs at {percent(level)} "
+        "(Wilcoxon, Holm over the label counts). Intervals and p values:",
+        "tables/baseline_and_augmented.csv",
+        level,
+    )
+
+
+def _pairs_table(pairs: pd.DataFrame, meta: Meta) -> Table:
+    level = meta.get("significance", 0.05)
+    rows = [
+        [
+            Cell(f"{row['first']} and {row['second']}"),
+            Cell(signed(row["mean_difference"])),
+            Cell(str(row["n_subjects"])),
+            Cell(p_value(row["p_wilcoxon_holm"])),
+            Cell(p_value(row["p_t_holm"])),
+        ]
+        for row in rows_of(pairs)
+        if not (row["p_wilcoxon_holm"] < level and row["p_t_holm"] < level)
+    ]
+    return Table(
+        "Pairs that at least one test does not tell apart.",
+        f"Of {len(pairs)} pairs of label counts and arms; Holm over all of them. All pairs:",
+        ["", "Mean difference", "n", "Wilcoxon", "t-test"],
+        rows or [[Cell("none"), *[ABSENT] * 4]],
+        "tables/pairs.csv",
+    )

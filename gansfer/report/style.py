@@ -1,0 +1,143 @@
+"""How every picture of the report looks: one colour and one name for each thing, everywhere.
+
+The structure colours are Okabe and Ito's (2008), chosen to be told apart by colour-blind readers
+and bright enough to be seen on a grey MR slice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from gansfer.atomic import replacing
+
+_STRUCTURE_COLOURS = (
+    "#E69F00",
+    "#56B4E9",
+    "#F0E442",
+    "#D55E00",
+    "#00C08B",
+    "#CC79A7",
+    "#4C7DFF",
+    "#FFFFFF",
+    "#B0E57C",
+    "#FF9DA7",
+    "#9C755F",
+    "#76B7B2",
+)
+_LABEL_COUNT_COLOURS = ("#D55E00", "#E69F00", "#009E73", "#0072B2", "#7A4FA3", "#444444")
+DPI = 150
+BASELINE_COLOUR = "#8A8F98"
+AUGMENTED_COLOUR = "#0072B2"
+WARNING_COLOUR = "#B3261E"
+INK = "#22262E"
+
+_ABLATION_ONLY = ("p1", "p1+", "p2", "p2+", "p3", "p3+")
+_RATIO = re.compile(r"ratio-(\d+(?:\.\d+)?)to(\d+(?:\.\d+)?)")
+
+_RC: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 9,
+    "axes.edgecolor": "#9AA0A6",
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E4E7EB",
+    "grid.linewidth": 0.8,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def report_style() -> Iterator[None]:
+    """Draw with the report's fonts, lines and colours inside this block."""
+    with matplotlib.rc_context(_RC):
+        yield
+
+
+def structure_colour(index: int) -> str:
+    """Colour of structure `index` (0-based, in the experiment's order)."""
+    return _STRUCTURE_COLOURS[index % len(_STRUCTURE_COLOURS)]
+
+
+def label_count_colour(labels: int, label_counts: Sequence[int]) -> str:
+    """Colour of label count `labels` among the experiment's counts."""
+    return _LABEL_COUNT_COLOURS[sorted(label_counts).index(labels) % len(_LABEL_COUNT_COLOURS)]
+
+
+def structure_title(structure: str) -> str:
+    """A structure's name as readers see it."""
+    return {"overall": "Overall", "mean": "Mean of structures"}.get(
+        structure, structure.replace("_", " ").capitalize()
+    )
+
+
+def arm_title(arm: str) -> str:
+    """An arm's name as readers see it: "Baseline", "2:1", "Synthetic only", "P1+"."""
+    if ratio := _RATIO.fullmatch(arm):
+        return f"{ratio[1]}:{ratio[2]}"
+    return {"baseline": "Baseline", "synthetic": "Synthetic only"}.get(arm, arm.upper())
+
+
+def ablation_title(arm: str) -> str:
+    """An arm's name in Table I of the paper: "BL", "P1", ..., "P2&3", "P2&3+"."""
+    if is_ratio(arm):
+        return "P2&3+"
+    return {"baseline": "BL", "synthetic": "P2&3"}.get(arm, arm.upper())
+
+
+def is_ratio(arm: str) -> bool:
+    """Whether an arm mixes real and synthetic segments (and is no ablation row)."""
+    return _RATIO.fullmatch(arm) is not None
+
+
+def arm_order(arm: str) -> tuple[int, float, str]:
+    """Sort key of arms: baseline, ratios from the most real to the least, synthetic, ablation."""
+    if arm == "baseline":
+        return 0, 0.0, arm
+    if ratio := _RATIO.fullmatch(arm):
+        return 1, -float(ratio[1]) / float(ratio[2]), arm
+    if arm == "synthetic":
+        return 2, 0.0, arm
+    place = _ABLATION_ONLY.index(arm) if arm in _ABLATION_ONLY else len(_ABLATION_ONLY)
+    return 3, float(place), arm
+
+
+def ablation_arms(ratio: str) -> tuple[str, ...]:
+    """The arms of Table I, in its order; `ratio` (such as "2:1") is the one of the "+" rows."""
+    return "baseline", *_ABLATION_ONLY, "synthetic", ratio_arm(ratio)
+
+
+def ratio_arm(ratio: str) -> str:
+    """The arm of a ratio such as "2:1"."""
+    return "ratio-" + ratio.replace(":", "to")
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    with replacing(path) as aside:
+        figure.savefig(aside, format="png", dpi=DPI, metadata={"Software": None})
+
+
+def save_png_and_pdf(figure: Figure, path_png: Path) -> None:
+    """Write a figure as PNG and, under the same name, as PDF."""
+    save_png(figure, path_png)
+    with replacing(path_png.with_suffix(".pdf")) as aside:
+        figure.savefig(aside, format="pdf", metadata={"CreationDate": None, "Producer": None})

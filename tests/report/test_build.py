@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import base64
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gansfer.report import build
+from gansfer.report.build import ReportSummary, build_report
+from gansfer.report.pictures import Picture
+from gansfer.report.results import Meta
+from gansfer.report.slices import sample_grid
+
+VOID = {"meta", "img", "link", "br", "hr", "input"}
+
+
+class _Reader(HTMLParser):
+    """Collects what matters and checks that tags close in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.images: list[str] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = dict(attrs)
+        self.tags.add(tag)
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "img":
+            assert values.get("alt")
+            self.images.append(values["src"] or "")
+        if "href" in values:
+            self.links.append(values["href"] or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if data.strip() and "style" not in self.open and "head" not in self.open:
+            self.text.append(data.strip())
+
+
+def _read(path: Path) -> _Reader:
+    reader = _Reader()
+    reader.feed(path.read_text(encoding="utf-8"))
+    reader.close()
+    assert not reader.open
+    return reader
+
+
+def _build(
+    folder: Path,
+    metrics: pd.DataFrame,
+    expected: pd.DataFrame,
+    meta: Meta,
+    *pictures: Picture,
+) -> tuple[ReportSummary, _Reader]:
+    summary = build_report(folder, metrics, expected, meta, pictures)
+    return summary, _read(summary.index)
+
+
+@pytest.fixture(scope="module")
+def whole(
+    tmp_path_factory: pytest.TempPathFactory,
+    metrics: pd.DataFrame,
+    expected: pd.DataFrame,
+    meta: Meta,
+) -> tuple[ReportSummary, _Reader]:
+    folder = tmp_path_factory.mktemp("whole")
+    sample = folder / "samples.png"
+    sample_grid(sample, np.random.default_rng(0).normal(size=(2, 20, 20)), None, ("a",), "samples")
+    cell = Picture("samples", sample, 0, 2, 1, 0, 3)
+    return _build(folder / "report", metrics, expected, meta, cell)
+
+
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "draw_figures", lambda *_: {})
+
+
+def test_a_complete_report_says_so_and_gives_its_key_numbers(
+    whole: tuple[ReportSummary, _Reader],
+) -> None:
+    summary, page = whole
+    assert page.text[0] == summary.state == "Complete: all 38 planned results are here."
+    assert summary.complete
+    assert summary.missing == []
+    assert summary.console_rows[0][:6] == ("1", "0.789", "0.829", "2:1", "+0.040", "12 of 12")
+    text = " ".join(page.text)
+    for wanted in (
+        "Better at N = 1, 6",
+        "Lowest mean age without a dementia case.",
+        "These are not the paper's data.",
+        "paper 83.9",
+        "paper 67.6 (MALPEM)",
+        "N = 1, fold 2, group 0, phase 3.",
+    ):
+        assert wanted in text, wanted
+
+
+def test_the_page_holds_all_that_it_shows(whole: tuple[ReportSummary, _Reader]) -> None:
+    summary, page = whole
+    assert len(page.images) == 8  # seven figures and the sample grid
+    for source in page.images:
+        head, data = source.split(",", 1)
+        assert head == "data:image/png;base64"
+        assert base64.b64decode(data, validate=True)[:4] == b"\x89PNG"
+    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert "url(" not in summary.index.read_text(encoding="utf-8")
+    for link in page.links:
+        assert link.startswith("#") or (summary.index.parent / link).is_file()
+
+
+def test_the_csvs_hold_the_known_answers(
+    whole: tuple[ReportSummary, _Reader], metrics: pd.DataFrame
+) -> None:
+    folder = whole[0].index.parent / "tables"
+    ratio = pd.read_csv(folder / "dsc_by_ratio.csv").set_index(["labels", "arm"])
+    assert ratio.loc[(6, "synthetic"), "mean_dsc"] == pytest.approx(0.86 - 0.004 - 0.011)
+    assert ratio.loc[(6, "synthetic"), "n_subjects"] == 12
+    gains = pd.read_csv(folder / "baseline_and_augmented.csv")
+    gains = gains.set_index(["labels", "structure"])
+    assert gains.loc[(1, "hippocampus"), "difference"] == pytest.approx(0.04)
+    assert gains.loc[(6, "overall"), "difference"] == pytest.approx(0.01)
+    cdr = pd.read_csv(folder / "cohort_by_cdr.csv")
+    assert set(cdr["n_subjects"]) == {8}
+    assert len(pd.read_csv(folder / "metrics.csv")) == len(metrics)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_an_incomplete_report_says_so_first(
+    tmp_path: Path, metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta
+) -> None:
+    hole = (metrics["arm"] == "ratio-2to1") & (metrics["labels"] == 1) & (metrics["set"] == "test")
+    summary, page = _build(tmp_path, metrics[~(hole & (metrics["fold"] == 1))], expected, meta)
+    state = "Incomplete: 1 of 38 planned results is missing: N = 1 2:1, fold 1."
+    assert page.text[0].startswith(state)
+    assert not summary.complete
+    assert summary.missing == ["N = 1 2:1, fold 1"]
+    assert summary.console_rows[0][5] == "8 of 8"
+    assert any("n = 8, 2 of 3 cells" in text for text in page.text)
+
+
+def test_a_report_of_nothing_is_a_report(
+    tmp_path: Path, expected: pd.DataFrame, meta: Meta
+) -> None:
+    summary, page = _build(tmp_path, pd.DataFrame(), expected, meta)
+    assert page.text[0] == "Incomplete: nothing of the 38 planned results is here yet."
+    assert page.images == []
+    assert summary.console_rows == [("1", *["\N{EN DASH}"] * 6), ("6", *["\N{EN DASH}"] * 6)]
+
+
+def test_one_cell_alone_makes_a_report_without_the_files_of_an_earlier_one(
+    tmp_path: Path, metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta
+) -> None:
+    for name in ("figures/dsc_by_age.pdf", "tables/cohort_by_age.csv", "figures/mine.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("from before")
+    one = (metrics["arm"] == "baseline") & (metrics["labels"] == 1) & (metrics["fold"] == 0)
+    _, page = _build(tmp_path, metrics[one], expected, meta)
+    assert "Nothing to compare yet." in " ".join(page.text)
+    assert not (tmp_path / "figures" / "dsc_by_age.pdf").exists()
+    assert not (tmp_path / "tables" / "cohort_by_age.csv").exists()
+    assert (tmp_path / "figures" / "dsc_by_ratio.png").exists()
+    assert (tmp_path / "figures" / "mine.txt").exists()
+
+
+def test_the_papers_data_need_no_warning(
+    tmp_path: Path, metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta
+) -> None:
+    paper_data = meta.copy()
+    paper_data["is_paper_data"] = True
+    _, page = _build(tmp_path, metrics.iloc[:0], expected, paper_data)
+    assert "not the paper's data" not in " ".join(page.text)
+
+
+def test_the_report_loads_without_torch() -> None:
+    code = (
+        "import gansfer.report.build, gansfer.report.embedding, gansfer.report.losses, sys;"
+        "import gansfer.report.slices, gansfer.report.synthesis_figures;"
+        "sys.exit('torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
