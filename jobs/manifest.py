@@ -57,13 +57,21 @@ def build_manifest(
         "packages": _versions(),
         "host": platform.node(),
         "device": device,
-        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        "slurm_job": slurm_job_id(),
         "attempts": attempts,
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "wall_s": round(wall_s, 2),
         "peak_memory_mb": round(peak_kib / (1024 * 1024 if sys.platform == "darwin" else 1024)),
         "facts": facts,
     }
+
+
+def slurm_job_id() -> str | None:
+    """`123_4` for an array's element, `123` for a plain job, None outside SLURM."""
+    array = os.environ.get("SLURM_ARRAY_JOB_ID")
+    if array is None:
+        return os.environ.get("SLURM_JOB_ID")
+    return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
 
 
 def digest_files(folder: Path, names: tuple[str, ...]) -> str:

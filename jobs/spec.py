@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction as Ratio
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -215,15 +215,27 @@ class ContainerSettings(Settings):
     """The Apptainer image that a cluster's tasks run in."""
 
     image: str | None = Field(None, description="path of the .sif; None: the python that submits")
-    binds: tuple[str, ...] = Field((), description="folders seen inside, host:inside[:ro]")
+    command: str = Field("apptainer", description="or singularity, or a path, on the nodes")
+    binds: tuple[str, ...] = Field(
+        (), description="host:inside[:ro]; storage and the cohort's folders are bound already"
+    )
     nv: bool = Field(True, description="--nv: the host's NVIDIA driver")
+    options: tuple[str, ...] = Field((), description="any further option of apptainer exec")
 
 
 class ClusterSettings(Settings):
     """A site: how its SLURM wants to be asked. Merged under the experiment from a file."""
 
+    partition: str | None = Field(None, description="of stages that name none; so the next four")
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    sbatch: dict[str, str | int | bool] = Field(default={}, description="for every stage")
+    mail: str | None = Field(None, description="address told of failures and of the report")
     array_parallelism: Count = Field(64, description="tasks of one array that run at once")
-    max_array_size: Count = Field(1000, description="longer arrays are sent in chunks")
+    max_array_size: Count = Field(
+        1000, description="longer arrays are sent in chunks; the cluster's own limit counts too"
+    )
     max_requeues: CountOrZero = Field(20, description="then a preempted task counts as failed")
     signal_before_end_s: Count = Field(180, description="SIGUSR2 this long before the time limit")
     stage_to_scratch: bool = Field(False, description="copy shards to node-local scratch first")
@@ -255,9 +267,22 @@ class Experiment(Settings):
     analysis: AnalysisSettings = AnalysisSettings()
     run: RunSettings = RunSettings()
     resources: dict[StageName, StageResources] = Field(
-        default={}, description="by stage; a stage that is not named keeps the default"
+        default={}, description="by stage; what is not named keeps the stage's default"
     )
     cluster: ClusterSettings = ClusterSettings()
+
+    @field_validator("resources", mode="before")
+    @classmethod
+    def _over_defaults(cls, resources: Any) -> Any:
+        """What a stage does not name keeps the stage's default, not the model's."""
+        if not isinstance(resources, dict):
+            return resources
+        return {
+            stage: DEFAULT_RESOURCES[stage].model_dump() | given
+            if stage in DEFAULT_RESOURCES and isinstance(given, dict)
+            else given
+            for stage, given in resources.items()
+        }
 
     @property
     def slice_px(self) -> int:

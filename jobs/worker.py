@@ -28,7 +28,7 @@ from gansfer.atomic import remove_leftovers, write_json
 from gansfer.errors import UserError
 from gansfer.progress import StopRequested
 from jobs.experiment_file import load_experiment
-from jobs.manifest import build_manifest
+from jobs.manifest import build_manifest, slurm_job_id
 from jobs.plan import Plan, Task, make_plan
 from jobs.storage import Ledger, Storage
 
@@ -133,7 +133,7 @@ def _run_claimed(plan: Plan, storage: Storage, task: Task, heartbeat_every_s: fl
             "attempts": 1 + (before.get("attempts", 0) if same else 0),
             "host": platform.node(),
             "pid": os.getpid(),
-            "slurm_job": os.environ.get("SLURM_JOB_ID"),
+            "slurm_job": slurm_job_id(),
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )

@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread, no GPU by default, no interference from the user's environment."""
+"""Shared by all tests: one thread, no GPU, nothing of the user's environment."""
 
 from __future__ import annotations
 

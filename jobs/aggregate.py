@@ -1,0 +1,187 @@
+"""Metric files in, report out: complete or not, without torch, by hand at any time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from gansfer.cohort.shards import TABLE_NAME
+from gansfer.cohort.subjects import Subject
+from gansfer.cohort.table import read_table
+from gansfer.report.build import ReportSummary, build_report
+from gansfer.report.pictures import Picture
+from gansfer.report.results import Meta
+from jobs.context import Context, Outcome
+from jobs.plan import Plan, Task
+from jobs.spec import STAGES, Experiment, PhantomImages
+from jobs.storage import Ledger, Storage
+
+_SETS = {"train_segmenter": "test", "segment_cohort": "cohort"}
+
+
+def aggregate(context: Context) -> Outcome:
+    """The stage: the report of everything that is there now."""
+    summary = write_report(context.plan, context.storage)
+    return Outcome(("index.html",), {"missing": list(summary.missing)})
+
+
+def write_report(plan: Plan, storage: Storage) -> ReportSummary:
+    """Write the report from the products of the tasks that are done."""
+    ledger = Ledger(plan, storage)
+    subjects = _subjects(storage)
+    return build_report(
+        storage.report,
+        _metrics(plan, storage, ledger, subjects),
+        _expected(plan, ledger),
+        _meta(plan, ledger),
+        _pictures(plan, storage, ledger),
+    )
+
+
+def _subjects(storage: Storage) -> dict[str, Subject]:
+    path = storage.cohort / TABLE_NAME
+    if not path.exists():
+        return {}
+    return {row.subject.id: row.subject for row in read_table(path)}
+
+
+def _metrics(
+    plan: Plan, storage: Storage, ledger: Ledger, subjects: dict[str, Subject]
+) -> pd.DataFrame:
+    """All metric files as one table, a row a number, with the cell and the subject's facts."""
+    tables = []
+    for task in plan.tasks:
+        if task.stage not in _SETS or not ledger.done(task):
+            continue
+        table = pd.read_csv(
+            storage.folder(task) / "metrics.csv", dtype={"subject": str, "structure": str}
+        )
+        if task.stage == "segment_cohort":
+            table = table[[_in_analysis_set(subjects[one]) for one in table["subject"]]].copy()
+        table["seed"] = task.cell.seed
+        table["fold"] = _fold(task, ledger)
+        table["labels"] = task.cell.labels
+        assert task.cell.arm is not None
+        table["arm"] = task.cell.arm.name
+        table["set"] = _SETS[task.stage]
+        table["age_years"] = [subjects[one].age_years for one in table["subject"]]
+        table["cdr"] = [subjects[one].cdr for one in table["subject"]]
+        tables.append(table)
+    columns = [
+        "seed",
+        "fold",
+        "labels",
+        "arm",
+        "set",
+        "subject",
+        "age_years",
+        "cdr",
+        "structure",
+        "metric",
+        "value",
+    ]
+    return pd.concat(tables)[columns] if tables else pd.DataFrame(columns=columns)
+
+
+def _in_analysis_set(subject: Subject) -> bool:
+    """Neither a labelled person's image nor a repeat (III.G)."""
+    return not subject.labelled and subject.labelled_as is None and subject.repeat_of is None
+
+
+def _fold(task: Task, ledger: Ledger) -> int:
+    """The task's fold; of a cohort's segmentation the analysis fold, -1 while it is not chosen."""
+    if task.cell.fold is not None:
+        return task.cell.fold
+    manifest = ledger.manifest(task)
+    return -1 if manifest is None else int(manifest["facts"]["fold"])
+
+
+def _expected(plan: Plan, ledger: Ledger) -> pd.DataFrame:
+    rows = [
+        {
+            "seed": task.cell.seed,
+            "fold": _fold(task, ledger),
+            "labels": task.cell.labels,
+            "arm": task.cell.arm.name,
+            "set": _SETS[task.stage],
+        }
+        for task in plan.tasks
+        if task.stage in _SETS and task.cell.arm is not None
+    ]
+    return pd.DataFrame(rows)
+
+
+def _meta(plan: Plan, ledger: Ledger) -> Meta:
+    experiment = plan.experiment
+    manifests = [found for task in plan.tasks if (found := ledger.manifest(task)) is not None]
+    wall_s: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+    versions: dict[str, str] = {}
+    for manifest in manifests:
+        wall_s[manifest["task"].split("/")[0]] += manifest["wall_s"]
+        versions = {
+            "gansfer": manifest["version"],
+            "revision": manifest["git_revision"] or "unknown",
+            "image": manifest["image_digest"] or "none (no container)",
+            **manifest["packages"],
+        }
+    analysis = [
+        manifest["facts"] for manifest in manifests if manifest["task"].startswith("segment_cohort")
+    ]
+    ablation = experiment.grid.ablation
+    settings = experiment.analysis
+    return Meta(
+        name=experiment.name,
+        dataset=_dataset(experiment),
+        is_paper_data=experiment.cohort.images.kind == "oasis" and experiment.name == "oasis",
+        structures=experiment.cohort.structures,
+        analysis_fold=analysis[0]["fold"] if analysis else None,
+        analysis_reason=f"Chosen by rule: {analysis[0]['why']}." if analysis else "",
+        pool_rule=_pool_rule(experiment),
+        versions=versions,
+        wall_s={stage: round(seconds, 1) for stage, seconds in wall_s.items() if seconds},
+        ablation=None
+        if ablation is None
+        else {"fold": ablation.fold, "labels": ablation.label_count, "ratio": ablation.ratio},
+        best_ratio=settings.best_ratio,
+        significance=settings.significance,
+        stratification_folds=settings.stratification_folds,
+        stratification_repeats=settings.stratification_repeats,
+    )
+
+
+def _dataset(experiment: Experiment) -> str:
+    images = experiment.cohort.images
+    voxel_mm = experiment.cohort.roi.voxel_mm
+    if isinstance(images, PhantomImages):
+        return (
+            f"the built-in phantom cohort at {voxel_mm:g} mm, {images.labelled} labelled and "
+            f"{images.unlabelled} unlabelled subjects"
+        )
+    return f"OASIS-1 layout in {Path(images.discs).name} at {voxel_mm:g} mm"
+
+
+def _pool_rule(experiment: Experiment) -> str:
+    if experiment.cohort.exclude_test_from_unlabelled:
+        return "The unlabelled pool leaves out the images of the fold's test subjects."
+    return (
+        "As in the paper, the unlabelled pool holds the images (without labels) of the fold's "
+        "test subjects too."
+    )
+
+
+def _pictures(plan: Plan, storage: Storage, ledger: Ledger) -> list[Picture]:
+    """Sample grids and loss curves of every GAN that is done."""
+    kinds: tuple[Literal["samples", "losses"], ...] = ("samples", "losses")
+    pictures = []
+    for task in plan.of_stage("train_gan"):
+        cell = task.cell
+        for kind in kinds:
+            for phase in (1, 2, 3):
+                path = storage.phase(task, phase) / f"{kind}.png"
+                if path.exists() and ledger.done(task):
+                    pictures.append(
+                        Picture(kind, path, cell.seed, cell.fold, cell.labels, cell.group, phase)
+                    )
+    return pictures

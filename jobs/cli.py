@@ -1,0 +1,204 @@
+"""The command `gansfer`. A user's mistake ends as one line on stderr and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gansfer.errors import UserError
+from jobs.cluster_cli import register
+from jobs.display import Display
+from jobs.experiment_file import load_experiment, save_experiment
+from jobs.local import run_locally
+from jobs.plan import Plan, make_plan
+from jobs.spec import STAGES, Experiment
+from jobs.storage import Ledger, Storage
+from jobs.worker import MISTAKE
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="GANsfer Learning: segment medical images with almost no labels, as a batch job.",
+)
+register(app)
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="the experiment's YAML file")]
+AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
+INCOMPLETE = 3
+
+
+@app.command()
+def run(
+    config: ConfigPath,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="tasks at a time [default: one a core]")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="stop after this stage, such as train_gan")
+    ] = None,
+) -> None:
+    """Run the whole experiment on this machine; run again to go on after any stop."""
+    from jobs.validation import check_machine
+
+    experiment = load_experiment(config)
+    n_workers = workers or experiment.run.workers
+    check_machine(experiment, n_workers)
+    plan, storage = make_plan(experiment), Storage(experiment)
+    _remember(experiment, storage)
+    chosen = plan if until is None else _until(plan, until)
+    console = Console()
+    with Display(console) as display:
+        result = run_locally(chosen, storage, workers=n_workers, on_change=display.update)
+    failures = {task: code for task, code in result.ended.items() if code not in (0, 75)}
+    for task_id, code in failures.items():
+        task = plan.by_id[task_id]
+        state = storage.read_state(task) or {}
+        reason = state.get("reason") if state.get("state") in ("failed", "blocked") else None
+        killed = f"its process was killed (signal {-code})" if code < 0 else f"exit code {code}"
+        typer.echo(f"failed  {task_id}: {reason or killed}; see {storage.log(task)}", err=True)
+    stopped = [task for task, code in result.ended.items() if code == 75]
+    if stopped:
+        typer.echo(f"stopped: {len(stopped)} tasks saved their state; run the same command again")
+    unfinished = [task.id for task in chosen.tasks if not result.is_finished(task)]
+    if until is None and not stopped:
+        _print_results(console, storage, nothing_to_do=not result.ended)
+    if failures:
+        raise typer.Exit(MISTAKE if MISTAKE in failures.values() else 1)
+    if unfinished:
+        raise typer.Exit(INCOMPLETE)
+
+
+@app.command("plan")
+def show_plan(config: ConfigPath, as_json: AsJson = False) -> None:
+    """Print the stages and tasks, what is done, and what would run and why. Needs no data."""
+    plan = make_plan(load_experiment(config))
+    storage = Storage(plan.experiment)
+    ledger = Ledger(plan, storage)
+    if as_json:
+        rows = [
+            {
+                "task": task.id,
+                "state": ledger.finding(task).state,
+                "why": ledger.finding(task).why,
+                "needs": list(task.needs),
+                "folder": str(storage.folder(task)),
+            }
+            for task in plan.tasks
+        ]
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    console = Console()
+    table = Table(title=f"{plan.experiment.name}: {len(plan.tasks)} tasks in {storage.root}")
+    for column in ("stage", "labels", "tasks", "done", "stale", "to do", "needs"):
+        table.add_column(column, justify="left" if column in ("stage", "needs") else "right")
+    for stage, labels, tasks in plan.arrays():
+        states = [ledger.finding(task).state for task in tasks]
+        needs = {need.split("/")[0] for task in tasks for need in task.needs}
+        table.add_row(
+            stage,
+            "" if labels is None else str(labels),
+            str(len(tasks)),
+            *(str(states.count(state)) for state in ("done", "stale", "missing")),
+            ", ".join(one for one in STAGES if one in needs),
+        )
+    console.print(table)
+    n_gans = len(plan.of_stage("train_gan"))
+    console.print(f"{n_gans} GANs, {len(plan.of_stage('train_segmenter'))} segmenters")
+    for task in plan.tasks:
+        finding = ledger.finding(task)
+        if finding.state == "stale":
+            console.print(f"stale   {task.id}: {finding.why}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def validate(config: ConfigPath) -> None:
+    """Check the experiment, its files and this machine, before anything runs."""
+    from jobs.validation import check_machine, check_sources
+
+    experiment = load_experiment(config)
+    check_sources(experiment)
+    check_machine(experiment, experiment.run.workers)
+    typer.echo(f"{config}: valid ({len(make_plan(experiment).tasks)} tasks)")
+
+
+@app.command()
+def describe(config: ConfigPath, as_json: AsJson = False) -> None:
+    """Print parameters, operations an image, tasks a stage and estimated device-hours."""
+    from jobs.description import describe_experiment, print_description
+
+    description = describe_experiment(make_plan(load_experiment(config)))
+    if as_json:
+        typer.echo(json.dumps(description, indent=1))
+    else:
+        print_description(description, Console())
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of an experiment file, with which editors complete and check it."""
+    typer.echo(json.dumps(Experiment.model_json_schema(), indent=1))
+
+
+@app.command()
+def aggregate(config: ConfigPath) -> None:
+    """Make the report from whatever is there; exit code 3 when something is missing."""
+    from jobs.aggregate import write_report
+
+    plan = make_plan(load_experiment(config))
+    storage = Storage(plan.experiment)
+    _remember(plan.experiment, storage)
+    summary = write_report(plan, storage)
+    _print_results(Console(), storage, nothing_to_do=False)
+    if summary.missing:
+        raise typer.Exit(INCOMPLETE)
+
+
+def main() -> None:
+    """Entry point: errors of the user's making become one line each."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    try:
+        app()
+    except UserError as error:
+        for line in str(error).splitlines():
+            typer.echo(f"error: {line}", err=True)
+        sys.exit(MISTAKE)
+
+
+def _remember(experiment: Experiment, storage: Storage) -> None:
+    try:
+        save_experiment(experiment, storage.experiment_file)
+    except OSError as error:
+        raise UserError(
+            f"{storage.root}: cannot be written ({error.strerror}); set storage to a folder that "
+            "can be"
+        ) from None
+
+
+def _until(plan: Plan, stage: str) -> Plan:
+    if stage not in STAGES:
+        raise UserError(f"--until {stage}: no such stage; there are {', '.join(STAGES)}")
+    wanted = STAGES[: STAGES.index(stage) + 1]
+    return Plan(plan.experiment, tuple(task for task in plan.tasks if task.stage in wanted))
+
+
+def _print_results(console: Console, storage: Storage, *, nothing_to_do: bool) -> None:
+    from jobs.results import results_table
+
+    page = storage.report / "index.html"
+    if not page.exists():
+        return
+    if nothing_to_do:
+        console.print("nothing to do: every task is done")
+    console.print(results_table(storage.report))
+    console.print(f"report: {page}", soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,276 @@
+"""The commands for a cluster: submit, status, logs, retry, cancel. They load without torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.live import Live
+
+from gansfer.errors import UserError
+from jobs import scheduler, submit
+from jobs.experiment_file import load_experiment, save_experiment
+from jobs.plan import Plan, make_plan
+from jobs.spec import STAGES
+from jobs.status import Submitted, experiment_status, look_up
+from jobs.status_view import status_view, submission_table, wide_console
+from jobs.storage import Ledger, Storage
+from jobs.submissions import Submissions
+from jobs.validation import check_sources
+
+ConfigPath = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="the experiment's YAML file, or its folder")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="print the sbatch scripts, send nothing")]
+WATCH_EVERY_S = 30.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the cluster's commands to the program's."""
+    app.command("submit")(submit_command)
+    app.command("status")(status_command)
+    app.command("logs")(logs_command)
+    app.command("retry")(retry_command)
+    app.command("cancel")(cancel_command)
+
+
+def submit_command(config: ConfigPath, yes: Yes = False, dry_run: DryRun = False) -> None:
+    """Send what is not done and not queued to SLURM. Run it again at any time: nothing doubles."""
+    plan, storage = _open(config)
+    if dry_run:
+        wanted = _not_done(plan, storage)
+        _print_scripts(plan, storage, wanted, submit.Scale())
+        return
+    with Submissions(storage.submissions).locked():
+        submitted = _look_up_to_send(storage)
+        wanted = _not_done(plan, storage) - set(submitted.queued)
+        _send(plan, storage, submitted, wanted, submit.Scale(), yes=yes)
+
+
+def retry_command(
+    config: ConfigPath,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="every failed task and what it blocked [the default]")
+    ] = False,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="this task; may be given several times")
+    ] = None,
+    time_factor: Annotated[
+        str, typer.Option("--time", metavar="xFACTOR", help="more time, such as x2")
+    ] = "x1",
+    memory_factor: Annotated[
+        str, typer.Option("--mem", metavar="xFACTOR", help="more memory, such as x2")
+    ] = "x1",
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Send failed tasks again, and those that they blocked; what waits for them waits on."""
+    if failed and task:
+        raise UserError("--failed and --task: give one of them")
+    times, memory = _factor("--time", time_factor), _factor("--mem", memory_factor)
+    plan, storage = _open(config)
+    with Submissions(storage.submissions).locked():
+        submitted = _look_up_to_send(storage)
+        states = {t.task: t.state for t in experiment_status(plan, storage, submitted).tasks}
+        if task:
+            _check_tasks(plan, task)
+            done = [one for one in task if states[one] in ("done", "queued", "running")]
+            if done:
+                raise UserError(f"--task {done[0]}: it is {states[done[0]]}; nothing to retry")
+            wanted = set(task)
+            again = wanted
+        else:
+            again = {one for one, state in states.items() if state == "failed"}
+            wanted = again | {one for one, state in states.items() if state == "blocked"}
+        scale = submit.Scale(frozenset(again), times, memory)
+        if dry_run:
+            _print_scripts(plan, storage, wanted, scale)
+        else:
+            _send(plan, storage, submitted, wanted, scale, yes=yes)
+
+
+def status_command(
+    config: ConfigPath,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for scripts")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="again every 30 s, until all has ended")
+    ] = False,
+) -> None:
+    """Print how every stage stands, what runs and how far it is, and why tasks failed."""
+    plan, storage = _open(config)
+    submissions = Submissions(storage.submissions)
+    if as_json:
+        found = experiment_status(plan, storage, look_up(submissions))
+        typer.echo(json.dumps(found.as_json(), indent=1))
+        return
+    console = wide_console()
+    found = experiment_status(plan, storage, look_up(submissions))
+    if not watch or not console.is_terminal:
+        console.print(status_view(found, plan))
+        return
+    with Live(status_view(found, plan), console=console, auto_refresh=False) as live:
+        while found.count("running") or found.count("queued"):
+            time.sleep(WATCH_EVERY_S)
+            found = experiment_status(plan, storage, look_up(submissions))
+            live.update(status_view(found, plan), refresh=True)
+
+
+def logs_command(
+    config: ConfigPath,
+    task: Annotated[str, typer.Argument(help="such as train_gan/seed-0/fold-0/labels-01/group-0")],
+    lines: Annotated[int, typer.Option(min=1, help="how many of the last lines")] = 200,
+) -> None:
+    """Print a task's own log, and what its last SLURM job has printed."""
+    plan, storage = _open(config)
+    _check_tasks(plan, [task])
+    submissions = Submissions(storage.submissions)
+    element = look_up(submissions).element(task)
+    files = [storage.log(plan.by_id[task]), *([submissions.log(element)] if element else [])]
+    there = [file for file in files if file.exists()]
+    if not there:
+        raise UserError(f"{task}: has no log yet; it was not started")
+    for file in there:
+        typer.echo(f"==> {file} <==")
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]:
+            typer.echo(line)
+
+
+def cancel_command(
+    config: ConfigPath,
+    stage: Annotated[str | None, typer.Argument(help="only this stage, such as train_gan")] = None,
+    yes: Yes = False,
+) -> None:
+    """End this experiment's queued and running jobs, and nobody else's."""
+    plan, storage = _open(config)
+    if stage is not None and stage not in STAGES:
+        raise UserError(f"{stage}: no such stage; there are {', '.join(STAGES)}")
+    submitted = look_up(Submissions(storage.submissions))
+    elements = [
+        submitted.element(task_id)
+        for task_id in submitted.queued
+        if stage is None or task_id.split("/")[0] == stage
+    ]
+    ids = [element for element in elements if element is not None]
+    if not ids:
+        typer.echo("nothing to cancel: no job of this experiment is queued or running")
+        return
+    if not yes:
+        typer.confirm(f"cancel {len(ids)} jobs of {plan.experiment.name}?", abort=True)
+    scheduler.cancel(ids)
+    typer.echo(f"cancelled {len(ids)} jobs; gansfer submit sends them again")
+
+
+def _open(config: Path) -> tuple[Plan, Storage]:
+    file = config / "experiment.yaml" if config.is_dir() else config
+    experiment = load_experiment(file)
+    storage = Storage(experiment)
+    # Jobs do not run in the folder that we are called from.
+    absolute = experiment.model_copy(update={"storage": str(storage.root.parent)})
+    return make_plan(absolute), storage
+
+
+def _not_done(plan: Plan, storage: Storage) -> set[str]:
+    ledger = Ledger(plan, storage)
+    return {task.id for task in plan.tasks if not ledger.done(task)}
+
+
+def _look_up_to_send(storage: Storage) -> Submitted:
+    """What is queued already; without that knowledge nothing is sent."""
+    if shutil.which("sbatch") is None or shutil.which("srun") is None:
+        raise UserError(
+            "sbatch or srun is not on PATH; submit from a login node of the cluster, or use "
+            "gansfer run on this machine"
+        )
+    submissions = Submissions(storage.submissions)
+    submitted = look_up(submissions)
+    if submitted.last and submitted.answer.source == "nothing":
+        raise UserError(
+            "squeue does not answer, so what is queued already is not known; try again when it does"
+        )
+    for sent in submissions.load():
+        found = submitted.last.get(sent.tasks[0])
+        if sent.job is None and found and found[0].name == sent.name and found[0].job:
+            submit.finish_cut_off(found[0], storage)
+            submissions.confirm(sent, found[0].job)
+    return submitted
+
+
+def _send(
+    plan: Plan,
+    storage: Storage,
+    submitted: Submitted,
+    wanted: set[str],
+    scale: submit.Scale,
+    *,
+    yes: bool,
+) -> None:
+    """Show what would be sent, ask, and send it."""
+    check_sources(plan.experiment)
+    wanted = _with_report(plan, wanted, submitted.queued)
+    if not wanted:
+        typer.echo(f"nothing to send: {_settled(plan, storage, submitted)}")
+        return
+    arrays = submit.arrays_to_send(plan, wanted, submit.array_size(plan.experiment), scale)
+    console = wide_console()
+    console.print(submission_table(plan, arrays, set(submitted.queued)))
+    if not yes:
+        typer.confirm(f"send {len(wanted)} tasks in {len(arrays)} jobs?", abort=True)
+    save_experiment(plan.experiment, storage.experiment_file)
+    n_sent = 0
+    try:
+        for sent in submit.send(arrays, plan, storage, submitted.queued):
+            n_sent += len(sent.tasks)
+            typer.echo(f"job {sent.job}: {len(sent.tasks)} of {sent.name.rsplit('.', 1)[0]}")
+    except KeyboardInterrupt:
+        typer.echo(f"stopped: {n_sent} of {len(wanted)} tasks are sent; submit again for the rest")
+        raise typer.Exit(130) from None
+    typer.echo(f"watch it with: gansfer status {storage.root}")
+
+
+def _with_report(plan: Plan, wanted: set[str], queued: Collection[str]) -> set[str]:
+    """Whatever is made anew goes into the report, which is made last."""
+    report = {task.id for task in plan.of_stage("aggregate") if task.id not in queued}
+    return wanted | report if wanted else wanted
+
+
+def _settled(plan: Plan, storage: Storage, submitted: Submitted) -> str:
+    n_queued = len(set(submitted.queued) & set(plan.by_id))
+    n_done = len(plan.tasks) - len(_not_done(plan, storage))
+    return f"{n_done} of {len(plan.tasks)} tasks are done, {n_queued} queued or running"
+
+
+def _print_scripts(plan: Plan, storage: Storage, wanted: set[str], scale: submit.Scale) -> None:
+    """Each array's script; dependencies by the name of the array, for lack of an id."""
+    wanted = _with_report(plan, wanted, ())
+    arrays = submit.arrays_to_send(plan, wanted, submit.array_size(plan.experiment), scale)
+    wide_console(stderr=True).print(submission_table(plan, arrays, set()))
+    number_of: dict[str, str] = {}
+    for number, array in enumerate(arrays, start=1):
+        after = submit.jobs_needed(array.tasks, number_of)
+        number_of |= dict.fromkeys((task.id for task in array.tasks), str(number))
+        labels = "" if array.labels is None else f".labels-{array.labels:02d}"
+        name = f"{plan.experiment.name}.{array.stage}{labels}"
+        typer.echo(f"# job {number}: {', '.join(task.id for task in array.tasks)}")
+        typer.echo(submit.script_for(array, name, after, plan.experiment, storage))
+
+
+def _check_tasks(plan: Plan, task_ids: Collection[str]) -> None:
+    for task_id in task_ids:
+        if task_id not in plan.by_id:
+            near = [known for known in plan.by_id if known.startswith(task_id)][:3]
+            hint = f"did you mean {', '.join(near)}?" if near else "gansfer plan --json lists them"
+            raise UserError(f"{task_id}: no such task in this experiment; {hint}")
+
+
+def _factor(option: str, text: str) -> float:
+    found = re.fullmatch(r"x(\d+(?:\.\d+)?)", text)
+    if found is None or float(found[1]) <= 0:
+        raise UserError(f"{option} {text}: expected a factor, such as x2")
+    return float(found[1])

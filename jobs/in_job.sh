@@ -1,0 +1,76 @@
+#!/bin/bash
+# What a SLURM job runs on the node, outside the container:
+#   in_job.sh MAX_REQUEUES COMMAND...
+# COMMAND is python, or Apptainer with python. It is told of SIGUSR2 (the time limit is near) and
+# SIGTERM (preemption, scancel); when it leaves with 75 (state saved, not done), the job goes back
+# to the queue, at most MAX_REQUEUES times. Any other exit code becomes the job's own.
+set -u
+max_requeues=$1
+shift
+stopped_with_state_saved=75
+
+threads=${SLURM_CPUS_PER_TASK:-1}
+export OMP_NUM_THREADS=$threads MKL_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads
+export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=$threads
+# Shards are only read, and many shared file systems cannot lock.
+export HDF5_USE_FILE_LOCKING=FALSE
+
+# Caches go to the node's own disk, never to $HOME.
+local=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}
+scratch=$(mktemp -d "$local/gansfer.XXXXXX") || exit 1
+[[ $local == /tmp ]] || export APPTAINER_BIND=${APPTAINER_BIND:+$APPTAINER_BIND,}$local
+export MPLCONFIGDIR=$scratch/matplotlib XDG_CACHE_HOME=$scratch/cache
+
+# Both signals start out ignored. Otherwise they would end a python that has not yet set its
+# handlers, and the helper through which Apptainer mounts the image where it has no privileges:
+# scancel and preemption signal every process of the job.
+(
+  trap '' USR2 TERM
+  exec "$@"
+) &
+child=$!
+
+# Told again every 5 s until it leaves: a signal that came before its handlers was ignored.
+asked=
+trap 'asked=USR2' USR2
+trap 'asked=TERM' TERM
+trap : ALRM
+(
+  trap '' USR2 TERM
+  while sleep 5 && kill -ALRM $$ 2>/dev/null; do :; done
+) &
+ticker=$!
+while kill -0 "$child" 2>/dev/null; do
+  [[ -z $asked ]] || kill -s "$asked" "$child" 2>/dev/null
+  wait "$child"
+done
+wait "$child"
+code=$?
+kill -KILL "$ticker" 2>/dev/null
+rm -rf "$scratch"
+
+# A container may die of the signal that its python was to handle: what was saved before counts.
+[[ -n $asked && $code -gt 128 ]] && code=$stopped_with_state_saved
+[[ $code == "$stopped_with_state_saved" ]] || exit "$code"
+
+job=$SLURM_JOB_ID
+[[ -z ${SLURM_ARRAY_JOB_ID:-} ]] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+trap '' USR2 TERM
+restarts=${SLURM_RESTART_COUNT:-0}
+if ((restarts >= max_requeues)); then
+  echo "gansfer: $job stopped after $restarts requeues, the most that max_requeues allows"
+  exit "$code"
+fi
+for _ in 1 2 3 4 5; do
+  # Where SLURM itself ends the job (scancel, or a preemption that requeues), the state says so,
+  # and what comes next is not for us to say.
+  state=$(scontrol -o show job "$job" 2>/dev/null | sed -n 's/.* JobState=\([A-Z_]*\).*/\1/p')
+  [[ -z $state || $state == RUNNING ]] || break
+  if scontrol requeue "$job"; then
+    echo "gansfer: $job requeued, $((restarts + 1)) of at most $max_requeues times"
+    sleep 60 # SLURM ends this script meanwhile
+    exit "$code"
+  fi
+  sleep 10
+done
+exit "$code"

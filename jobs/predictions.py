@@ -1,0 +1,43 @@
+"""Predicted label maps as one HDF5 file: `id` [N] and `label` [N, Z, H, W], uint8.
+
+Attributes: `structures`, the names of labels 1, 2, ...; `spacing_zhw_mm`; `ras_from_zhw`, the
+affine from voxel index to RAS millimetres of the common space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from gansfer.atomic import replacing
+from gansfer.cohort.shards import Cohort
+
+
+def write_predictions(
+    path: Path, ids: Sequence[str], label_nzhw: npt.NDArray[np.uint8], cohort: Cohort
+) -> None:
+    """Write the label maps of some subjects, atomically.
+
+    Args:
+        path: the file.
+        ids: subject of each map.
+        label_nzhw: [N, Z, H, W], 0 background and 1..S.
+        cohort: whose space and structures they are of.
+    """
+    with replacing(path) as aside, h5py.File(aside, "w") as file:
+        file["id"] = list(ids)
+        chunk = (1, *label_nzhw.shape[1:])
+        file.create_dataset("label", data=label_nzhw, chunks=chunk, compression="gzip")
+        file.attrs["structures"] = list(cohort.structures)
+        file.attrs["spacing_zhw_mm"] = cohort.spacing_zhw_mm
+        file.attrs["ras_from_zhw"] = cohort.ras_from_zhw
+
+
+def read_predictions(path: Path) -> dict[str, npt.NDArray[np.uint8]]:
+    """Label maps [Z, H, W] by subject."""
+    with h5py.File(path, "r", locking=False) as file:
+        return dict(zip(file["id"].asstr()[:], file["label"][:], strict=True))

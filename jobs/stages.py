@@ -1,0 +1,292 @@
+"""One function a stage: read products, call gansfer, write products.
+
+Here the rooms of `gansfer` meet. Legend: N subjects, K slices, S structures, Z H W as everywhere.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.torch import load_file, save_file
+
+import gansfer
+from gansfer.atomic import replacing, write_text
+from gansfer.cohort.splits import analysis_fold
+from gansfer.cohort.writing import write_cohort
+from gansfer.evaluation.overlap import MetricRow, dice_table, volume_table
+from gansfer.evaluation.surface import surface_table
+from gansfer.gan.sample import draw_latents, sample
+from gansfer.progress import StopRequested
+from gansfer.report.losses import loss_curves
+from gansfer.segmentation.patches import Pool
+from gansfer.segmentation.predict import segment_slices
+from gansfer.segmentation.train import train_segmenter as fit_segmenter
+from gansfer.synthesis.export import SyntheticSet, concatenate, read_synthetic, write_synthetic
+from gansfer.synthesis.neighbours import nearest
+from gansfer.synthesis.realism import keep
+from jobs.aggregate import aggregate
+from jobs.context import Context, Outcome
+from jobs.gan_stage import train_gan
+from jobs.labelling import Labelled, Labelling
+from jobs.plan import Arm, Cell
+from jobs.predictions import write_predictions
+from jobs.preparation import prepared_subjects, remove_parts
+from jobs.spec import StageName
+from jobs.training_data import CellData, all_folds
+
+Labels = npt.NDArray[np.uint8]
+_BLOCK_SLICES = 500
+
+
+def run_stage(context: Context) -> Outcome:
+    """Run the task's stage."""
+    stages: dict[StageName, Callable[[Context], Outcome]] = {
+        "prepare": prepare,
+        "train_gan": train_gan,
+        "synthesise": synthesise,
+        "train_segmenter": train_segmenter,
+        "segment_cohort": segment_cohort,
+        "aggregate": aggregate,
+    }
+    return stages[context.task.stage](context)
+
+
+def prepare(context: Context) -> Outcome:
+    """Raw images become shards in the common space (III.A)."""
+    cohort = context.experiment.cohort
+    rows = write_cohort(
+        context.folder,
+        prepared_subjects(
+            context.experiment, context.folder, context.task.fingerprint, context.watch
+        ),
+        structures=cohort.structures,
+        roi=cohort.roi,
+        software=f"gansfer {gansfer.__version__}",
+    )
+    remove_parts(context.folder)
+    shards = {row.shard for row in rows} | {row.reference_shard for row in rows}
+    facts = {
+        "subjects": len(rows),
+        "labelled": sum(row.subject.labelled for row in rows),
+        "label_voxels_outside_roi": sum(row.n_label_voxels_outside_roi or 0 for row in rows),
+    }
+    return Outcome(("subjects.csv", *sorted(name for name in shards if name)), facts)
+
+
+def synthesise(context: Context) -> Outcome:
+    """Each phase's generator draws slices, which are labelled, scored and filtered (III.B)."""
+    settings, data = context.experiment.synthesis, context.data
+    labelling = Labelling.of_cell(context)
+    known_nhw = np.concatenate([_slices(data.pool_images_nzhw), _slices(data.training_images_nzhw)])
+    gan_folder = _needed_folder(context, "train_gan")
+    facts: dict[str, Any] = {}
+    for phase in (1, 2, 3):
+        state = load_file(gan_folder / f"phase-{phase}" / "generator.safetensors")
+        image_khw, labelled = _draw(context, labelling, state, f"phase {phase}")
+        _, score_k = nearest(image_khw, known_nhw, watch=context.watch)
+        kept_k = keep(score_k, settings.keep_percentile)
+        made = SyntheticSet(
+            image_khw=image_khw,
+            label_khw=labelled.label_khw,
+            slice_index_k=labelled.slice_index_k,
+            score_k=score_k,
+            kept_k=kept_k,
+            latent_seed_k=np.full(len(score_k), context.seed_for("latents")),
+            latent_index_k=np.arange(len(score_k)),
+        )
+        attributes = {
+            "phase": phase,
+            "task": context.task.id,
+            "structures": ", ".join(context.cohort.structures),
+        }
+        write_synthetic(context.folder / f"phase-{phase}.h5", made, attributes)
+        facts[f"phase_{phase}"] = {
+            "slices": len(kept_k),
+            "kept": int(kept_k.sum()),
+            "score_median": float(np.median(score_k)),
+            "labelled_fraction": float((labelled.label_khw > 0).mean()),
+        }
+    return Outcome(tuple(f"phase-{phase}.h5" for phase in (1, 2, 3)), facts)
+
+
+def _draw(
+    context: Context, labelling: Labelling, state: dict[str, Any], note: str
+) -> tuple[npt.NDArray[np.float32], Labelled]:
+    """Draw and label the slices of one phase, a block at a time: contrasts of all are too many.
+
+    The same latents in every phase, so that Fig 6 and 7 can follow one from phase to phase.
+    """
+    gan, n = context.experiment.gan, context.experiment.synthesis.slices_per_phase
+    latents = draw_latents(n, gan.latent_size, context.seed_for("latents"))
+    generator = context.generator(state)
+    images, labels, indices = [], [], []
+    for start in range(0, n, _BLOCK_SLICES):
+        if context.watch.stopping():
+            raise StopRequested
+        block = latents[start : start + _BLOCK_SLICES]
+        channels = sample(generator, block, device=context.device)
+        image_khw, contrast_kshw = context.data.code.decode(channels.numpy())
+        labelled = labelling.label(image_khw, contrast_kshw)
+        images.append(image_khw)
+        labels.append(labelled.label_khw)
+        indices.append(labelled.slice_index_k)
+        context.watch.report(min(start + _BLOCK_SLICES, n), n, "slices", note)
+    return np.concatenate(images), Labelled(np.concatenate(labels), np.concatenate(indices))
+
+
+def train_segmenter(context: Context) -> Outcome:
+    """One arm of one cell: train a DeepMedic, and segment the fold's test subjects (III.C)."""
+    settings, data, arm = context.experiment.segmenter, context.data, context.cell.arm
+    assert arm is not None
+    n_classes = 1 + len(context.cohort.structures)
+    synthetic = _synthetic_pool(context, arm)
+    result = fit_segmenter(
+        settings,
+        _real_pool(data) if arm.uses_real else None,
+        synthetic,
+        arm.real_per_synthetic,
+        n_classes,
+        seed=context.seed_for("segmenter"),
+        store=context.store("training", context.task.fingerprint),
+        watch=context.watch,
+        device=context.device,
+    )
+    with replacing(context.folder / "model.safetensors") as aside:
+        save_file(result.state, aside)
+    _write_log(context, result.records)
+    test_ids = data.fold.test_ids
+    label_nzhw = _segment(context, result.state, context.cohort.images(test_ids))
+    truth_nzhw = context.cohort.labels(test_ids)
+    rows = _measure_all(context, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
+    _write_metrics(context.folder / "metrics.csv", rows)
+    write_predictions(context.folder / "predictions.h5", test_ids, label_nzhw, context.cohort)
+    context.store("training", context.task.fingerprint).clear()
+    facts = {
+        "training_subjects": list(data.training_ids) if arm.uses_real else [],
+        "test_subjects": list(test_ids),
+        "synthetic_slices": 0 if synthetic is None else len(synthetic.image_nhw),
+        "achieved_real_per_synthetic": result.achieved_ratio,
+    }
+    return Outcome(("model.safetensors", "metrics.csv", "predictions.h5"), facts)
+
+
+def segment_cohort(context: Context) -> Outcome:
+    """The analysis fold's model segments every image of the cohort (III.G)."""
+    cell, experiment = context.cell, context.experiment
+    folds = all_folds(experiment, context.cohort)
+    chosen = experiment.grid.analysis_fold
+    if chosen == "auto":
+        run_folds = [folds[index] for index in experiment.grid.run_folds]
+        fold, why = analysis_fold(run_folds, context.cohort.subjects)
+    else:
+        fold, why = chosen, f"fold {chosen} is set in the experiment (grid.analysis_fold)"
+    model_cell = Cell(cell.seed, fold, cell.labels, arm=cell.arm)
+    model = context.plan.by_id["/".join(("train_segmenter", *model_cell.parts))]
+    state = load_file(context.storage.folder(model) / "model.safetensors")
+    rows_with_reference = {row.subject.id for row in context.cohort.rows if row.reference_shard}
+    ids = [subject.id for subject in context.cohort.subjects if subject.in_pool]
+    label_nzhw = _segment(context, state, context.cohort.images(ids))
+    references = [
+        context.cohort.references([i])[0] if i in rows_with_reference else None for i in ids
+    ]
+    rows = _measure_all(context, ids, label_nzhw, references, surfaces=False)
+    _write_metrics(context.folder / "metrics.csv", rows)
+    write_predictions(context.folder / "predictions.h5", ids, label_nzhw, context.cohort)
+    facts = {"fold": fold, "why": why, "subjects": len(ids), "references": len(rows_with_reference)}
+    return Outcome(("metrics.csv", "predictions.h5"), facts)
+
+
+def _segment(
+    context: Context, state: dict[str, Any], image_nzhw: npt.NDArray[np.float32]
+) -> Labels:
+    n, z, h, w = image_nzhw.shape
+    label_khw = segment_slices(
+        state,
+        _slices(image_nzhw),
+        context.experiment.segmenter,
+        1 + len(context.cohort.structures),
+        device=context.device,
+        watch=context.watch,
+    )
+    return label_khw.reshape(n, z, h, w)
+
+
+def _measure_all(
+    context: Context,
+    ids: Sequence[str],
+    label_nzhw: Labels,
+    references: Sequence[Labels | None],
+    *,
+    surfaces: bool,
+) -> Iterable[MetricRow]:
+    """Volumes of all; overlap with the reference where there is one; surfaces where asked."""
+    names, spacing_zhw_mm = context.cohort.structures, context.cohort.spacing_zhw_mm
+    for subject, label_zhw, reference_zhw in zip(ids, label_nzhw, references, strict=True):
+        yield from volume_table(subject, label_zhw, names, spacing_zhw_mm)
+        if reference_zhw is None:
+            continue
+        yield from volume_table(
+            subject, reference_zhw, names, spacing_zhw_mm, metric="reference_volume_mm3"
+        )
+        yield from dice_table(subject, label_zhw, reference_zhw, names)
+        if surfaces:
+            yield from surface_table(subject, label_zhw, reference_zhw, names, spacing_zhw_mm)
+
+
+def _write_metrics(path: Path, rows: Iterable[MetricRow]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("subject", "structure", "metric", "value"))
+    for row in rows:
+        subject, structure, metric, value = astuple(row)
+        writer.writerow((subject, structure, metric, "" if value is None else repr(float(value))))
+    write_text(path, text.getvalue())
+
+
+def _write_log(context: Context, records: list[dict[str, Any]]) -> None:
+    write_text(context.folder / "log.jsonl", "".join(json.dumps(one) + "\n" for one in records))
+    loss_curves(context.folder / "losses.png", records, context.task.id)
+
+
+def _slices(image_nzhw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """[N, Z, H, W] -> [N * Z, H, W]."""
+    return image_nzhw.reshape(-1, *image_nzhw.shape[2:])
+
+
+def _real_pool(data: CellData) -> Pool:
+    n, z = data.training_images_nzhw.shape[:2]
+    return Pool(
+        _slices(data.training_images_nzhw),
+        _slices(data.training_labels_nzhw),
+        np.repeat(np.arange(n), z),
+    )
+
+
+def _synthetic_pool(context: Context, arm: Arm) -> Pool | None:
+    """Kept slices of the arm's phases, of all groups of the cell (III.F)."""
+    if not arm.phases:
+        return None
+    folders = [
+        context.storage.folder(context.plan.by_id[need])
+        for need in context.task.needs
+        if need.startswith("synthesise/")
+    ]
+    made = concatenate(
+        [read_synthetic(folder / f"phase-{phase}.h5") for folder in folders for phase in arm.phases]
+    )
+    return Pool(made.image_khw.astype(np.float32), made.label_khw, np.arange(len(made.label_khw)))
+
+
+def _needed_folder(context: Context, stage: StageName) -> Path:
+    (task,) = (
+        context.plan.by_id[need] for need in context.task.needs if need.startswith(stage + "/")
+    )
+    return context.storage.folder(task)

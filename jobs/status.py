@@ -1,0 +1,124 @@
+"""How an experiment stands: its plan, its products, the ledger of job ids, and SLURM's word."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from jobs import scheduler
+from jobs.plan import Plan, Task
+from jobs.scheduler import Answer, Job
+from jobs.storage import Ledger, Storage
+from jobs.submissions import Sent, Submissions
+from jobs.verdict import STATES, State, TaskStatus, Verdict
+
+
+@dataclass(frozen=True)
+class ExperimentStatus:
+    """All tasks of an experiment, in the plan's order, and who was asked about them."""
+
+    experiment: str
+    source: scheduler.Source
+    tasks: tuple[TaskStatus, ...]
+
+    def count(self, state: State) -> int:
+        """How many tasks are in `state`."""
+        return sum(task.state == state for task in self.tasks)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for scripts."""
+        return {
+            "experiment": self.experiment,
+            "scheduler": self.source,
+            "counts": {state: self.count(state) for state in STATES},
+            "tasks": [asdict(task) for task in self.tasks],
+        }
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """The ledger joined with what SLURM says.
+
+    Attributes:
+        answer: SLURM's.
+        last: for each task the last that was sent of it, and its element's index.
+    """
+
+    answer: Answer
+    last: dict[str, tuple[Sent, int]]
+
+    def element(self, task_id: str) -> str | None:
+        """SLURM's id of the task's last job."""
+        if task_id not in self.last:
+            return None
+        sent, index = self.last[task_id]
+        return sent.element(index)
+
+    def job(self, task_id: str) -> Job | None:
+        """What SLURM says of the task's last job; None: nothing, or of somebody else's."""
+        element = self.element(task_id)
+        found = self.answer.jobs.get(element) if element else None
+        if found is None or found.name != self.last[task_id][0].name:
+            return None
+        return found
+
+    def sent_as_is(self, task: Task) -> bool:
+        """The task was last sent with the settings that it has today."""
+        if task.id not in self.last:
+            return False
+        sent, index = self.last[task.id]
+        return sent.fingerprints[index] == task.fingerprint
+
+    @property
+    def queued(self) -> dict[str, str]:
+        """For each task that waits or runs, the id of the array it is in."""
+        found = {}
+        for task_id, (sent, _) in self.last.items():
+            job = self.job(task_id)
+            if job is not None and job.live and sent.job is not None:
+                found[task_id] = sent.job
+        return found
+
+
+def look_up(submissions: Submissions) -> Submitted:
+    """Join the ledger with what SLURM says. Where nothing was ever sent, nobody is asked."""
+    ledger = submissions.load()
+    jobs = {sent.job for sent in ledger if sent.job is not None}
+    answer = scheduler.ask(jobs) if ledger else Answer("nothing", {})
+    id_of = {job.name: job.id.split("_")[0] for job in answer.jobs.values()}
+    last: dict[str, tuple[Sent, int]] = {}
+    for sent in ledger:
+        if sent.job is None:
+            # Cut off between sbatch and the ledger: the job, if there is one, has our name.
+            if sent.name not in id_of:
+                continue
+            sent = replace(sent, job=id_of[sent.name])
+        last |= {task_id: (sent, index) for index, task_id in enumerate(sent.tasks)}
+    return Submitted(answer, last)
+
+
+def experiment_status(plan: Plan, storage: Storage, submitted: Submitted) -> ExperimentStatus:
+    """How every task stands."""
+    submissions = Submissions(storage.submissions)
+    ledger = Ledger(plan, storage)
+    patience_s = 4 * plan.experiment.run.heartbeat_every_s + 30
+    statuses = []
+    for task in plan.tasks:
+        element = submitted.element(task.id)
+        job_log = submissions.log(element) if element else None
+        log = job_log if job_log and job_log.exists() else storage.log(task)
+        worker = storage.read_state(task) or {}
+        if worker.get("fingerprint") != task.fingerprint:
+            worker = {}
+        verdict = Verdict(
+            task,
+            worker,
+            submitted.job(task.id),
+            element,
+            submitted.sent_as_is(task),
+            submitted.answer.source,
+            log,
+            patience_s,
+        )
+        statuses.append(verdict.judge(ledger.finding(task)))
+    return ExperimentStatus(plan.experiment.name, submitted.answer.source, tuple(statuses))

@@ -1,0 +1,123 @@
+"""The ledger of job ids: which SLURM job was sent for which task.
+
+One JSON line before each sbatch (what will be sent, under a job name that nobody else has) and
+one after it (the job's id). A submission that was cut off between the two is found again by the
+job's name. Ids are hints: whether a task is done is for its products to say.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gansfer.errors import UserError
+from jobs.plan import Task
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One array, or one plain job, that was sent or was about to be.
+
+    Attributes:
+        name: the job's name in SLURM; unique, so that it identifies the job without its id.
+        stage: of all its tasks.
+        tasks: their ids; element k of the array runs the k-th.
+        fingerprints: theirs when they were sent.
+        sent: when, in UTC.
+        job: SLURM's id of the array; None when sbatch's answer was never written down.
+    """
+
+    name: str
+    stage: str
+    tasks: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    sent: str
+    job: str | None = None
+
+    def element(self, index: int) -> str | None:
+        """SLURM's id of one task: `123_4`, or `123` where the array has a single task."""
+        if self.job is None:
+            return None
+        return f"{self.job}_{index}" if len(self.tasks) > 1 else self.job
+
+
+class Submissions:
+    """The ledger in one experiment's submission folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "jobs.jsonl"
+
+    def load(self) -> list[Sent]:
+        """Everything sent so far, oldest first. A line cut off by a crash is passed over."""
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return []
+        found: dict[str, Sent] = {}
+        for line in lines:
+            try:
+                kept = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            name = kept["name"]
+            if "tasks" in kept:
+                tasks = kept["tasks"]
+                found[name] = Sent(
+                    name, kept["stage"], tuple(tasks), tuple(tasks.values()), kept["sent"]
+                )
+            elif name in found:
+                found[name] = replace(found[name], job=kept["job"])
+        return list(found.values())
+
+    def announce(
+        self, experiment: str, stage: str, labels: int | None, tasks: Sequence[Task]
+    ) -> Sent:
+        """Write down what is about to be sent, under a new name."""
+        parts = [experiment, stage, *([] if labels is None else [f"labels-{labels:02d}"])]
+        name = ".".join([*parts, secrets.token_hex(3)])
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        fingerprints = {task.id: task.fingerprint for task in tasks}
+        self._append({"name": name, "stage": stage, "tasks": fingerprints, "sent": now})
+        return Sent(name, stage, tuple(fingerprints), tuple(fingerprints.values()), now)
+
+    def confirm(self, sent: Sent, job: str) -> Sent:
+        """Write down the id that SLURM gave."""
+        self._append({"name": sent.name, "job": job})
+        return replace(sent, job=job)
+
+    def log(self, element: str) -> Path:
+        """Where a job's output goes (submitit's names, in a folder for each array)."""
+        return self.folder / element.split("_")[0] / f"{element}_0_log.out"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let one process at a time submit this experiment.
+
+        Raises:
+            UserError: another one does.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f"{self.folder}: another gansfer is submitting this experiment; wait for it"
+                ) from None
+            yield
+
+    def _append(self, value: dict[str, Any]) -> None:
+        torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")
+        with self.path.open("a", encoding="utf-8") as ledger:
+            ledger.write(("\n" if torn else "") + json.dumps(value) + "\n")
+            ledger.flush()
+            os.fsync(ledger.fileno())

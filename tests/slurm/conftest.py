@@ -1,0 +1,36 @@
+"""The clusters of these tests, and a maker of experiments on each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from throwaway import Cluster
+from trials import Trial, cancelling, running_cluster
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A cluster with accounting."""
+    yield from running_cluster(accounting=True, port=17300)
+
+
+@pytest.fixture(scope="session")
+def plain_cluster() -> Iterator[Cluster]:
+    """A cluster without: no sacct."""
+    yield from running_cluster(accounting=False, port=17320)
+
+
+@pytest.fixture
+def trial(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[..., Trial]]:
+    yield from cancelling(cluster, tmp_path)
+
+
+@pytest.fixture
+def plain_trial(plain_cluster: Cluster, tmp_path: Path) -> Iterator[Callable[..., Trial]]:
+    yield from cancelling(plain_cluster, tmp_path)

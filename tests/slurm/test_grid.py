@@ -1,0 +1,146 @@
+"""Proofs 1 to 3: the real stages on a real SLURM, to the report, undisturbed and disturbed."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import pytest
+from throwaway import wait_until
+from trials import Trial, one_cpu
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+GAN = "train_gan/seed-0/fold-{}/labels-{:02d}/group-0"
+ARM = "train_segmenter/seed-0/fold-{}/labels-{:02d}/{}"
+REAL = {"fake": False, "step_s": 0.0}
+
+
+@pytest.fixture(scope="session")
+def undisturbed(cluster, tmp_path_factory) -> Trial:
+    """The same experiment by `gansfer run` on this machine."""
+    one = Trial(cluster, tmp_path_factory.mktemp("local"), "grid")
+    one.plant(**REAL)
+    one.gansfer("run", "--workers", "2")
+    return one
+
+
+def _report(one: Trial) -> dict[str, str]:
+    """Every table of the report."""
+    tables = {path.name: path.read_text() for path in (one.root / "report").rglob("*.csv")}
+    assert tables
+    return tables
+
+
+def test_whole_grid_equals_a_local_run(trial, undisturbed):
+    one = trial("grid")
+    one.plant(**REAL)
+    one.gansfer("submit", "--yes")
+    assert one.wait_for_end(600)["counts"]["done"] == 28
+    assert one.digests() == undisturbed.digests()
+    assert _report(one) == _report(undisturbed)
+
+
+def test_whole_grid_without_accounting(plain_trial, undisturbed):
+    one = plain_trial("grid")
+    failing = ARM.format(0, 3, "baseline")
+    one.plant(**REAL, **{failing: "error"})
+    one.gansfer("submit", "--yes")
+    ended = one.wait_for_end(600)
+    assert ended["scheduler"] == "squeue"
+    assert ended["tasks"][failing]["kind"] == "error"
+    one.plant(**REAL)
+    one.gansfer("retry", "--yes")
+    assert one.wait_for_end(120)["counts"]["done"] == 28
+    assert one.digests() == undisturbed.digests()
+    assert _report(one) == _report(undisturbed)
+
+
+def test_every_way_of_dying(trial, undisturbed, tmp_path):
+    one = trial(
+        "grid",
+        resources={"train_gan": {**one_cpu(1, minutes=1), "partition": "low"}},
+        cluster={"signal_before_end_s": 30},
+    )
+    timed_out, requeued = GAN.format(0, 1), GAN.format(1, 1)
+    preempted, orphaned = GAN.format(0, 3), GAN.format(1, 3)
+    out_of_memory, planted = ARM.format(1, 1, "baseline"), ARM.format(0, 3, "baseline")
+    cancelled = ARM.format(1, 3, "baseline")
+    one.plant(
+        **REAL,
+        **{
+            timed_out: "deaf",
+            **dict.fromkeys((requeued, preempted, orphaned, cancelled), "slow"),
+            out_of_memory: "memory",
+            planted: "error",
+        },
+    )
+    one.gansfer("submit", "--yes")
+    slow = {requeued, preempted, orphaned}
+    started = one.wait(lambda s: all(s["tasks"][i]["progress"] for i in slow), 180)
+    job = {task: started["tasks"][task]["job"] for task in started["tasks"]}
+
+    one.cluster.run("scontrol", "requeue", job[requeued])
+    node = _node(one, job[preempted])
+    urgent = tmp_path / "urgent.sh"
+    urgent.write_text("#!/bin/sh\nsleep 8\n")
+    one.cluster.run(
+        *("sbatch", "-p", "main", "-w", node, "-c", "3", "-t", "1", "--gpus-per-node=2"),
+        *("-J", "urgent", "-o", "/dev/null", str(urgent)),
+    )
+    one.wait(lambda s: s["tasks"][preempted]["state"] == "queued", 60)
+    one.wait(lambda s: s["tasks"][orphaned]["state"] == "running", 120)
+    print(one.gansfer("status"))
+    lost = _node(one, job[orphaned])
+    one.cluster.kill_node(lost)
+    wait_until(lambda: "down" in _node_state(one, lost), 90, "the node's end")
+    one.cluster.start_node(lost)
+
+    one.wait(lambda s: s["tasks"][cancelled]["state"] == "running", 400)
+    print(one.gansfer("status"))
+    one.cluster.run("scancel", one.status()["tasks"][cancelled]["job"])
+    ended = one.wait_for_end(600)
+    print(one.gansfer("status"))
+    kinds = {task: found["kind"] for task, found in ended["tasks"].items() if found["kind"]}
+    assert kinds == {
+        timed_out: "time",
+        out_of_memory: "memory",
+        planted: "error",
+        cancelled: "cancelled",
+    }
+    for task in (requeued, preempted, orphaned):
+        assert ended["tasks"][task]["state"] == "done"
+    assert ended["tasks"][requeued]["attempts"] > 1 < ended["tasks"][preempted]["attempts"]
+    assert ended["counts"]["blocked"] > 0 and ended["tasks"]["aggregate"]["state"] == "done"
+
+    one.plant(**REAL)
+    one.gansfer("retry", "--time", "x2", "--mem", "x2", "--yes")
+    assert one.wait_for_end(300)["counts"]["done"] == 28
+    assert one.digests() == undisturbed.digests()
+    assert _report(one) == _report(undisturbed)
+
+
+def test_requeues_are_bounded_and_what_was_saved_is_gone_on_with(trial):
+    one = trial("bounded", grid={"label_counts": [1]}, cluster={"max_requeues": 1})
+    one.plant(steps=1000, step_s=0.2)
+    one.gansfer("submit", "--yes")
+    for attempt in (1, 2):
+        running = one.wait(lambda s: (s["tasks"]["prepare"]["progress"] or {}).get("done"), 60)
+        assert running["tasks"]["prepare"]["attempts"] == attempt
+        one.cluster.run("scancel", "--batch", "--signal=USR2", running["tasks"]["prepare"]["job"])
+        one.wait(lambda s: s["tasks"]["prepare"]["state"] != "running", 60)
+    ended = one.wait(lambda s: s["tasks"]["prepare"]["state"] == "failed", 60)
+    assert ended["tasks"]["prepare"]["kind"] == "stopped"
+    log = Path(ended["tasks"]["prepare"]["log"]).read_text()
+    assert "requeued, 1 of at most 1 times" in log
+    steps = [line for line in log.splitlines() if line.startswith("step ")]
+    assert len(steps) == len(set(steps)) > 2  # none is counted twice
+    assert f"exit code {signal.SIGUSR2}" not in log
+
+
+def _node(one: Trial, job: str) -> str:
+    return one.cluster.run("squeue", "-h", "-o", "%N", "-j", job).strip()
+
+
+def _node_state(one: Trial, node: str) -> str:
+    return one.cluster.run("sinfo", "-h", "-n", node, "-p", "main", "-o", "%T")

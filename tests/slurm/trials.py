@@ -1,0 +1,185 @@
+"""Experiments submitted to a real SLURM as a user would: by command."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from throwaway import Cluster, wait_until, why_not
+
+PROJECT = Path(__file__).resolve().parents[2]
+PLANTED = Path(__file__).with_name("planted")
+STAGES = ("prepare", "train_gan", "synthesise", "train_segmenter", "segment_cohort", "aggregate")
+
+# The smallest grid in which every stage has work: 2 folds, 1 and 3 labels, 28 tasks.
+TINY: dict[str, Any] = {
+    "cohort": {
+        "images": {"kind": "phantom", "labelled": 8, "unlabelled": 8},
+        "references": {"kind": "embedded"},
+        "roi": {"voxel_mm": 4.0},
+    },
+    "grid": {"folds": 2, "label_counts": [1, 3], "ratios": ["2:1"], "ablation": None},
+    "gan": {
+        "fmaps": [16, 12, 8],
+        "latent_size": 16,
+        "minibatch": 8,
+        "phase_1": {"fade_images": 80, "stable_images": 80},
+        "phase_2": {
+            "images": 80,
+            "warmup_cycles": 1,
+            "warmup_critic_updates": 2,
+            "frozen_top_blocks": 1,
+        },
+        "phase_3": {
+            "images": 80,
+            "unfreeze_every_images": 40,
+            "selftaught_slices": 32,
+            "label_warmup_cycles": 1,
+            "label_warmup_critic_updates": 2,
+        },
+    },
+    "synthesis": {"slices_per_phase": 40},
+    "segmenter": {
+        "preset": "deepmedic-original",
+        "epochs": 1,
+        "subepochs_per_epoch": 2,
+        "segments_per_subepoch": 40,
+    },
+    "run": {"heartbeat_every_s": 1, "checkpoint_every_s": 1, "device": "cpu"},
+}
+
+
+def one_cpu(gpus: int = 0, minutes: float = 5) -> dict[str, Any]:
+    """Resources of a stage, small."""
+    return {"gpus": gpus, "cpus": 1, "memory_gb": 1, "time_h": minutes / 60}
+
+
+class Trial:
+    """One experiment on one cluster, driven through the commands."""
+
+    def __init__(self, cluster: Cluster, folder: Path, name: str, /, **changes: Any) -> None:
+        self.cluster, self.folder, self.name = cluster, folder, name
+        self.root = folder / "runs" / name
+        self.planted = folder / f"{name}.json"
+        self.config = folder / f"{name}.yaml"
+        resources = {stage: one_cpu(int(stage not in ("prepare", "aggregate"))) for stage in STAGES}
+        values = {"name": name, "storage": str(folder / "runs"), **TINY, "resources": resources}
+        self.settings = _over(values, changes)
+        self.config.write_text(yaml.safe_dump(self.settings))
+        self.plant()
+
+    def plant(
+        self, *, fake: bool = True, steps: int = 3, step_s: float = 0.1, **faults: str
+    ) -> None:
+        """Say what the tasks do; `faults` are task id = fault."""
+        values = {"fake": fake, "steps": steps, "step_s": step_s, "faults": faults}
+        self.planted.write_text(json.dumps(values))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        path = [str(PLANTED), str(PROJECT), os.environ.get("PYTHONPATH", "")]
+        return {
+            **self.cluster.environment,
+            "PYTHONPATH": os.pathsep.join(filter(None, path)),
+            "GANSFER_PLANTED": str(self.planted),
+        }
+
+    def gansfer(self, command: str, *options: str, fails: int = 0, **env: str) -> str:
+        """Run `gansfer COMMAND CONFIG OPTIONS`, expect this exit code, give what it printed."""
+        ran = subprocess.run(
+            [sys.executable, "-m", "jobs.cli", command, str(self.config), *options],
+            env={**self.environment, **env},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=600,
+        )
+        assert ran.returncode == fails, ran.stdout
+        return ran.stdout
+
+    def status(self, **env: str) -> dict[str, Any]:
+        """`gansfer status --json`, its tasks by id."""
+        found = json.loads(self.gansfer("status", "--json", **env))
+        found["tasks"] = {task["task"]: task for task in found["tasks"]}
+        return found
+
+    def state(self, task_id: str) -> str:
+        return self.status()["tasks"][task_id]["state"]
+
+    def wait(self, true: Callable[[dict[str, Any]], object], seconds: float) -> dict[str, Any]:
+        """Ask for the status until it is so."""
+        last: dict[str, Any] = {}
+
+        def now() -> bool:
+            last.update(self.status())
+            return bool(true(last))
+
+        try:
+            wait_until(now, seconds, "the status")
+        except TimeoutError:
+            print(self.gansfer("status"))
+            raise
+        return last
+
+    def wait_for_end(self, seconds: float = 240) -> dict[str, Any]:
+        """Wait until nothing is queued or running."""
+        return self.wait(lambda s: not s["counts"]["queued"] + s["counts"]["running"], seconds)
+
+    def digests(self) -> dict[str, str]:
+        """Digest of every finished task's products, the report's aside: it has dates."""
+        manifests = [json.loads(path.read_text()) for path in self.root.rglob("manifest.json")]
+        return {kept["task"]: kept["digest"] for kept in manifests if kept["task"] != "aggregate"}
+
+    def elements(self) -> list[str]:
+        """This experiment's jobs in the queue, an element of an array a line."""
+        shown = self.cluster.run("squeue", "-h", "-r", "-o", "%i %j")
+        return [line.split()[0] for line in shown.splitlines() if f" {self.name}." in line]
+
+
+def _over(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(values)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _over(merged[key], value) if both else value
+    return merged
+
+
+def running_cluster(*, accounting: bool, port: int) -> Iterator[Cluster]:
+    """Start a cluster, give it, stop it; skip where there cannot be one."""
+    reason = why_not(accounting)
+    if reason is not None:
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="gansfer-slurm-"))
+    cluster = Cluster(folder, port=port, accounting=accounting)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def cancelling(cluster: Cluster, folder: Path) -> Iterator[Callable[..., Trial]]:
+    """Give a maker of experiments on the cluster; cancel what is left of them in the end."""
+    made: list[Trial] = []
+
+    def make(name: str, **changes: Any) -> Trial:
+        made.append(Trial(cluster, folder, name, **changes))
+        return made[-1]
+
+    yield make
+    for one in made:
+        left = one.elements()
+        if left:
+            cluster.run("scancel", "--signal=KILL", "--full", *left, check=False)
+            cluster.run("scancel", *left, check=False)
