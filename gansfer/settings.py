@@ -212,7 +212,8 @@ class SegmenterSettings(Settings):
     batch_segments: Count = 10
     learning_rate: Positive = 1e-3
     halve_at_epochs: tuple[CountOrZero, ...] | None = Field(
-        None, description="epochs at which the learning rate is halved"
+        None,
+        description="epochs (from 0) at whose end the rate is halved; None: the preset's, scaled",
     )
     foreground_fraction: Fraction = Field(0.5, description="segments centred on a structure")
     reflection_probability: Fraction = Field(0.5, description="left/right mirror (III.C)")
@@ -220,8 +221,17 @@ class SegmenterSettings(Settings):
     l2: float = Field(1e-4, ge=0)
     rms_decay: Fraction = 0.9
     rms_epsilon: Positive = 1e-4
-    momentum: Fraction = Field(0.6, description="Nesterov")
+    momentum: Fraction = Field(0.6, description="Nesterov, normalised as in the official code")
     inference_output_px: Count = Field(29, description="side of an inference tile's output")
+
+    @model_validator(mode="after")
+    def _whole_batches(self) -> SegmenterSettings:
+        if self.segments_per_subepoch % self.batch_segments:
+            raise ValueError(
+                f"segments_per_subepoch {self.segments_per_subepoch} is not a multiple of "
+                f"batch_segments {self.batch_segments}; make it one"
+            )
+        return self
 
     @property
     def iterations(self) -> int:

@@ -10,7 +10,7 @@ from rich.table import Table
 
 def results_table(report: Path) -> Table:
     """Mean overall DSC by arm (rows) and label count (columns), n subjects beside each."""
-    with (report / "dsc_by_ratio.csv").open(newline="", encoding="utf-8") as file:
+    with (report / "tables" / "dsc_by_ratio.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     counts = sorted({int(row["labels"]) for row in rows})
     by_cell = {(row["arm"], int(row["labels"])): row for row in rows}

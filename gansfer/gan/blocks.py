@@ -5,7 +5,6 @@ Axes legend: B batch, C channels, H rows, W columns, L latent.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from gansfer.gan.layers import (
@@ -13,6 +12,7 @@ from gansfer.gan.layers import (
     EqualDense,
     EqualDenseToMap,
     at_least_float32,
+    full_precision,
     leaky,
     minibatch_stddev,
     packed,
@@ -75,6 +75,6 @@ class CriticEnd(nn.Module):
         """[B, width, base_px, base_px] -> [B] float32."""
         features = minibatch_stddev(features_bchw, self.stddev_group, sets)
         features = leaky(self.conv(features))
-        with torch.autocast(features.device.type, enabled=False):
+        with full_precision(features):
             hidden_bi = leaky(self.dense(at_least_float32(features).flatten(1)))
             return self.score(hidden_bi).flatten()

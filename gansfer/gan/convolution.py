@@ -43,7 +43,7 @@ def conv2d(
         padding: zeros on each side.
     """
     device = features_bihw.device.type
-    if torch.is_autocast_enabled(device):
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         lower = torch.get_autocast_dtype(device)
         features_bihw, weight_oikk = features_bihw.to(lower), weight_oikk.to(lower)
         bias_o = bias_o.to(lower)

@@ -6,6 +6,7 @@ channels. Facts are those of the official PGGAN implementation (the paper's [11]
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from math import sqrt
 
 import torch
@@ -21,6 +22,13 @@ _EPSILON = 1e-8
 def at_least_float32(values: Tensor) -> Tensor:
     """Half precision becomes float32; float32 and float64 stay."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def full_precision(values: Tensor) -> AbstractContextManager[None]:
+    """A context without mixed precision on the device of `values` (which may be "meta")."""
+    kind = values.device.type
+    available = torch.amp.is_autocast_available(kind)
+    return torch.autocast(kind, enabled=False) if available else nullcontext()
 
 
 def leaky(features: Tensor) -> Tensor:
@@ -181,7 +189,7 @@ class EqualConv(nn.Module):
         return conv2d(features_bchw, weight, self.bias, stride=1, padding=self.padding)
 
     def _fused(self, features_bchw: Tensor) -> Tensor:
-        with torch.autocast(features_bchw.device.type, enabled=False):
+        with full_precision(features_bchw):
             weight_oi44 = (self.weight.flatten(2) @ self.spread).unflatten(2, (4, 4))
         if self.scaling == "down":
             return conv2d(features_bchw, weight_oi44, self.bias, stride=2, padding=1)

@@ -8,6 +8,7 @@ Axes legend: B batch, C channels, H rows, W columns, L latent.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -15,7 +16,15 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from gansfer.gan.blocks import CriticBlock, CriticEnd, GeneratorBlock, GeneratorStart
-from gansfer.gan.layers import EqualConv, at_least_float32, downscale, leaky, packed, upscale
+from gansfer.gan.layers import (
+    EqualConv,
+    at_least_float32,
+    downscale,
+    full_precision,
+    leaky,
+    packed,
+    upscale,
+)
 from gansfer.settings import GanSettings
 
 Alpha = float | Tensor
@@ -75,7 +84,7 @@ class Generator(nn.Module):
         return image_bchw
 
     def _image(self, features_bchw: Tensor, level: int) -> Tensor:
-        with torch.autocast(features_bchw.device.type, enabled=False):
+        with full_precision(features_bchw):
             return self.to_rgb[level](at_least_float32(features_bchw))
 
 
@@ -190,22 +199,26 @@ def n_parameters(network: nn.Module) -> int:
 def flops_per_image(network: Generator | Discriminator, level: int | None = None) -> int:
     """Floating-point operations (two per multiply-add) of one forward pass of one slice.
 
-    One slice is really run, on the network's device. Convolutions and dense layers only.
+    Counted on shapes alone; convolutions and dense layers only. What a pass does once, however
+    many slices it makes (preparing the weights), is left out.
 
     Args:
-        network: a generator or a critic.
+        network: a generator or a critic; not changed.
         level: how far it has grown; None: to the top.
     """
     top = network.n_levels - 1 if level is None else level
-    device = next(network.parameters()).device
-    if isinstance(network, Generator):
-        given = torch.zeros(1, network.latent_size, device=device)
-    else:
-        side_px = network.base_px * 2**top
-        given = torch.zeros(1, network.n_channels, side_px, side_px, device=device)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(given, top)
-    return int(counter.get_total_flops())
+    shapes_only = copy.deepcopy(network).to("meta")
+    flops = []
+    for n in (1, 2):
+        if isinstance(network, Generator):
+            given = torch.empty(n, network.latent_size, device="meta")
+        else:
+            side_px = network.base_px * 2**top
+            given = torch.empty(n, network.n_channels, side_px, side_px, device="meta")
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            shapes_only(given, top)
+        flops.append(int(counter.get_total_flops()))
+    return flops[1] - flops[0]
 
 
 def _is_one(alpha: Alpha) -> bool:
