@@ -50,8 +50,8 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed writers left in `folder`. Call it only while holding the task's claim."""
-    for leftover in folder.glob(".*-*.part*"):
+    """Remove what killed writers left in `folder` and below it, while holding its task's claim."""
+    for leftover in folder.rglob(".*-*.part*"):
         leftover.unlink(missing_ok=True)
 
 

@@ -20,7 +20,7 @@ from jobs.local import run_locally
 from jobs.plan import Plan, make_plan
 from jobs.spec import STAGES, Experiment
 from jobs.storage import Ledger, Storage
-from jobs.worker import MISTAKE
+from jobs.worker import DONE, MISTAKE, STOPPED
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,9 +45,10 @@ def run(
     ] = None,
 ) -> None:
     """Run the whole experiment on this machine; run again to go on after any stop."""
-    from jobs.validation import check_machine
+    from jobs.validation import check_machine, check_sources
 
     experiment = load_experiment(config)
+    check_sources(experiment)
     n_workers = workers or experiment.run.workers
     check_machine(experiment, n_workers)
     plan, storage = make_plan(experiment), Storage(experiment)
@@ -56,21 +57,25 @@ def run(
     console = Console()
     with Display(console) as display:
         result = run_locally(chosen, storage, workers=n_workers, on_change=display.update)
-    failures = {task: code for task, code in result.ended.items() if code not in (0, 75)}
+    failures = {task: code for task, code in result.ended.items() if code not in (DONE, STOPPED)}
     for task_id, code in failures.items():
         task = plan.by_id[task_id]
         state = storage.read_state(task) or {}
         reason = state.get("reason") if state.get("state") in ("failed", "blocked") else None
         killed = f"its process was killed (signal {-code})" if code < 0 else f"exit code {code}"
         typer.echo(f"failed  {task_id}: {reason or killed}; see {storage.log(task)}", err=True)
-    stopped = [task for task, code in result.ended.items() if code == 75]
+    n_saved = list(result.ended.values()).count(STOPPED)
+    stopped = result.asked_to_stop or n_saved > 0
     if stopped:
-        typer.echo(f"stopped: {len(stopped)} tasks saved their state; run the same command again")
+        tasks = "1 task" if n_saved == 1 else f"{n_saved} tasks"
+        typer.echo(f"stopped: state of {tasks} saved; run the same command again to go on")
     unfinished = [task.id for task in chosen.tasks if not result.is_finished(task)]
     if until is None and not stopped:
         _print_results(console, storage, nothing_to_do=not result.ended)
     if failures:
         raise typer.Exit(MISTAKE if MISTAKE in failures.values() else 1)
+    if stopped and unfinished:
+        raise typer.Exit(STOPPED)
     if unfinished:
         raise typer.Exit(INCOMPLETE)
 

@@ -16,6 +16,7 @@ from gansfer.gan.networks import Generator, build_generator
 from gansfer.progress import Watch
 from gansfer.seeds import seed_for
 from jobs.plan import Cell, Plan, Task
+from jobs.scratch import cohort_folder
 from jobs.spec import Experiment
 from jobs.storage import Storage
 from jobs.training_data import CellData
@@ -78,7 +79,7 @@ class Context:
     @cached_property
     def cohort(self) -> Cohort:
         """The prepared shards."""
-        return Cohort(self.storage.cohort)
+        return Cohort(cohort_folder(self.plan, self.storage))
 
     @cached_property
     def data(self) -> CellData:

@@ -20,9 +20,9 @@ from jobs.memory import task_memory_gb
 from jobs.plan import Plan
 from jobs.spec import STAGES, Experiment
 
-# What one device is assumed to sustain on these small networks, and its least time a step.
+# What one device is assumed to sustain (a GPU: an H100 with TF32 convolutions), and its least step.
 # Eager kernels of 5 to 80 px cost about 10 ms a step on a GPU whatever their size.
-ASSUMED_FLOPS_PER_S = {"gpu": 2.0e13, "cpu_core": 4.0e10}
+ASSUMED_FLOPS_PER_S = {"gpu": 1.0e14, "cpu_core": 4.0e10}
 ASSUMED_STEP_S = {"gpu": 0.010, "cpu_core": 0.0}
 # A training step against one forward pass of the same network: forward, backward (2x).
 _TRAIN = 3

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
@@ -21,18 +22,29 @@ from jobs.storage import Ledger, Storage
 from jobs.worker import DONE, run_task
 
 _HEARTBEAT_EVERY_S = 2.0  # the disk is local
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass
 class LocalRun:
-    """What became of each task of this run; read by the progress display."""
+    """What became of each task of this run; read by the progress display.
+
+    Attributes:
+        plan: the tasks.
+        storage: where their products are.
+        already_done: ids of tasks that were done before.
+        running: when each running task started (monotonic seconds).
+        ended: exit code of each task that ended.
+        asked_to_stop: a signal ended the run before its time.
+    """
 
     plan: Plan
     storage: Storage
     already_done: set[str] = field(default_factory=set)
     running: dict[str, float] = field(default_factory=dict)
     ended: dict[str, int] = field(default_factory=dict)
+    asked_to_stop: bool = False
 
     def is_finished(self, task: Task) -> bool:
         """The task's products are complete, from before or from now."""
@@ -75,7 +87,8 @@ def run_locally(
     with _stop_on_signals(processes) as stopping:
         while waiting or processes:
             if stopping.is_set():
-                waiting = []
+                waiting, run.asked_to_stop = [], True
+                _ask_to_save(processes)
             for task in _ready(waiting, run)[: slots - len(processes)]:
                 waiting.remove(task)
                 process = context.Process(
@@ -133,16 +146,23 @@ def _fork_server(threads: int) -> multiprocessing.context.ForkServerContext:
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["jobs.stages"])
+    # Ctrl-C and `timeout` signal the whole process group. The server must outlive that to tell how
+    # its tasks end, and a task takes SIGTERM once it can save: both inherit the blocked signals.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 
 def _child(experiment_file: str, task_id: str) -> None:
-    _end_with_parent()
+    end_with_parent()
     raise SystemExit(run_task(experiment_file, task_id, heartbeat_every_s=_HEARTBEAT_EVERY_S))
 
 
-def _end_with_parent() -> None:
-    """Leave at once when the process that started the run is gone, SIGKILL included."""
+def end_with_parent() -> None:
+    """Make this process leave at once when the one that started it is gone, SIGKILL included."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -151,6 +171,12 @@ def _end_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+
+
+def _ask_to_save(processes: dict[str, BaseProcess]) -> None:
+    """Send SIGTERM: each worker saves at its next step. Harmless when sent twice."""
+    for process in processes.values():
+        process.terminate()
 
 
 def _collect(processes: dict[str, BaseProcess], run: LocalRun) -> None:
@@ -172,18 +198,13 @@ class _stop_on_signals:  # noqa: N801 - a context manager, read like one
         self.asked = threading.Event()
 
     def __enter__(self) -> threading.Event:
-        self.before = {
-            number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)
-        }
+        self.before = {number: signal.signal(number, self._ask) for number in _STOP_SIGNALS}
         return self.asked
 
     def __exit__(self, *error: object) -> None:
         for number, handler in self.before.items():
             signal.signal(number, handler)
-        for process in self.processes.values():
-            process.terminate()
+        _ask_to_save(self.processes)
 
     def _ask(self, number: int, frame: object) -> None:
         self.asked.set()
-        for process in self.processes.values():
-            process.terminate()  # SIGTERM: the worker saves at its next step

@@ -10,6 +10,7 @@ import json
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from gansfer.cohort.preprocess import PreparedSubject, prepare_subject
 from gansfer.cohort.registration import mean_template, register_affine
 from gansfer.cohort.subjects import Source, Subject, Volume
 from gansfer.progress import StopRequested, Watch
-from jobs.local import usable_cores
+from jobs.local import end_with_parent, usable_cores
 from jobs.sources import make_source
 from jobs.spec import Experiment
 
@@ -67,12 +68,17 @@ def prepared_subjects(
         usable_cores(), mp_context=context, initializer=_begin, initargs=(work,)
     ) as pool:
         done = len(subjects) - len(todo)
-        for _ in pool.map(_prepare_one, [subject.id for subject in todo]):
-            done += 1
-            watch.report(done, len(subjects), "subjects")
-            if watch.stopping():
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise StopRequested
+        try:
+            for _ in pool.map(_prepare_one, [subject.id for subject in todo]):
+                done += 1
+                watch.report(done, len(subjects), "subjects")
+                if watch.stopping():
+                    pool.shutdown(wait=True, cancel_futures=True)
+                    raise StopRequested
+        except BrokenProcessPool:
+            if watch.stopping():  # the signal that stops this task has ended its processes too
+                raise StopRequested from None
+            raise
     for subject in subjects:
         yield _read_part(parts / f"{subject.id}.npz")
 
@@ -88,6 +94,7 @@ def remove_parts(folder: Path) -> None:
 def _begin(work: _Work) -> None:
     global _work
     _work = work
+    end_with_parent()
 
 
 def _prepare_one(subject_id: str) -> str:

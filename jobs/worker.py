@@ -46,6 +46,7 @@ class Heartbeat:
     state: dict[str, Any]
     stop: threading.Event = field(default_factory=threading.Event)
     _ended: threading.Event = field(default_factory=threading.Event)
+    _writing: threading.Lock = field(default_factory=threading.Lock)
     _started_s: float = field(default_factory=time.monotonic)
     _from: tuple[int, float] | None = None
     _now: tuple[int, int, str, str] | None = None
@@ -62,22 +63,13 @@ class Heartbeat:
 
     def beat(self, **changes: Any) -> None:
         """Write the state now."""
-        self.state.update(changes)
-        self.state["heartbeat"] = datetime.now(UTC).isoformat(timespec="seconds")
-        self.state["elapsed_s"] = round(time.monotonic() - self._started_s, 1)
-        if self._now is not None and self._from is not None:
-            done, total, unit, note = self._now
-            since_s = time.monotonic() - self._from[1]
-            rate = (done - self._from[0]) / since_s if since_s > 0 else 0.0
-            self.state["progress"] = {
-                "done": done,
-                "total": total,
-                "unit": unit,
-                "note": note,
-                "per_s": round(rate, 3),
-                "left_s": round((total - done) / rate, 1) if rate > 0 else None,
-            }
-        write_json(self.path, self.state)
+        with self._writing:  # or the thread could put back "running" over the last state
+            self.state.update(changes)
+            self.state["heartbeat"] = datetime.now(UTC).isoformat(timespec="seconds")
+            self.state["elapsed_s"] = round(time.monotonic() - self._started_s, 1)
+            if self._now is not None and self._from is not None:
+                self.state["progress"] = _progress(self._now, self._from)
+            write_json(self.path, self.state)
 
     def start(self) -> None:
         """Begin to write the state every `every_s` seconds."""
@@ -91,6 +83,20 @@ class Heartbeat:
     def _loop(self) -> None:
         while not self._ended.wait(self.every_s):
             self.beat()
+
+
+def _progress(now: tuple[int, int, str, str], since: tuple[int, float]) -> dict[str, Any]:
+    done, total, unit, note = now
+    since_s = time.monotonic() - since[1]
+    rate = (done - since[0]) / since_s if since_s > 0 else 0.0
+    return {
+        "done": done,
+        "total": total,
+        "unit": unit,
+        "note": note,
+        "per_s": round(rate, 3),
+        "left_s": round((total - done) / rate, 1) if rate > 0 else None,
+    }
 
 
 def run_task(experiment_file: str, task_id: str, *, heartbeat_every_s: float | None = None) -> int:
@@ -215,9 +221,12 @@ def _signals_set(stop: threading.Event) -> Iterator[None]:
         stop.set()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGUSR2, signal.SIGTERM)}
+    # A local run starts its workers with SIGTERM blocked, so that none is lost before this line.
+    mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         for number, handler in before.items():
             signal.signal(number, handler)
 

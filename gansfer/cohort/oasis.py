@@ -7,7 +7,6 @@ Analyze 7.5, int16, 4-D with a last axis of 1, voxel axes left, anterior, superi
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -17,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gansfer.cohort.nifti import load_volume
-from gansfer.cohort.subjects import RawSubject, Subject, Volume
+from gansfer.cohort.sheets import noted, read_rows, to_age, to_cdr, to_sex
+from gansfer.cohort.subjects import RawSubject, Subject, Survey, Volume
 from gansfer.errors import UserError
 
 COLUMNS = ("ID", "M/F", "Age", "CDR")
@@ -55,14 +55,35 @@ class OasisSource:
         self._table = table
 
     def subjects(self) -> tuple[Subject, ...]:
-        """Sessions in the table's order."""
-        on_disc = self._folders
-        return tuple(subject for session, subject in self._rows.items() if session in on_disc)
+        """Sessions in the table's order.
+
+        Raises:
+            UserError: everything that is wrong with the table and the discs, a line each.
+        """
+        return self.survey().checked()
+
+    def survey(self) -> Survey:
+        """Sessions in the table's order, and what is wrong with the table and the discs."""
+        (rows, row_problems), (folders, folder_problems) = self._rows, self._folders
+        problems = [*row_problems, *folder_problems]
+        if not row_problems:
+            problems += [
+                f"{folders[session]}: session is not in {self._table}; is the table complete?"
+                for session in sorted(set(folders) - set(rows))
+            ]
+        found = tuple(subject for session, subject in rows.items() if session in folders)
+        notes = []
+        if self.missing:
+            notes.append(
+                f"{self._table}: {len(self.missing)} sessions are on no disc "
+                f"({self.missing[0]} is the first); they are left out"
+            )
+        return Survey(found, tuple(problems), tuple(notes))
 
     @cached_property
     def missing(self) -> tuple[str, ...]:
         """Sessions of the table that are on no disc, for a report: a disc may not be downloaded."""
-        return tuple(session for session in self._rows if session not in self._folders)
+        return tuple(session for session in self._rows[0] if session not in self._folders[0])
 
     def load(self, subject_id: str) -> RawSubject:
         """One session's image, in the Talairach-like T88 space.
@@ -70,9 +91,10 @@ class OasisSource:
         Raises:
             UserError: the session is unknown, or its file is missing, ambiguous or damaged.
         """
-        if subject_id not in self._folders or subject_id not in self._rows:
+        rows, folders = self._rows[0], self._folders[0]
+        if subject_id not in folders or subject_id not in rows:
             raise UserError(f"{self._discs}: no session {subject_id} in discs and table")
-        folder = self._folders[subject_id] / "PROCESSED" / "MPRAGE" / "T88_111"
+        folder = folders[subject_id] / "PROCESSED" / "MPRAGE" / "T88_111"
         pattern = f"{subject_id}_mpr_n*_anon_111_t88_masked_gfc.hdr"
         found = sorted(folder.glob(pattern))
         if len(found) != 1:
@@ -87,88 +109,52 @@ class OasisSource:
                 f"{found[0]}: shape {shape} is not the T88 volume of 176 x 208 x 176 mm with axes "
                 "left, anterior, superior; is this another kind of OASIS image?"
             )
-        return RawSubject(self._rows[subject_id], Volume(image.array_xyz, t88_affine(shape)))
+        return RawSubject(rows[subject_id], Volume(image.array_xyz, t88_affine(shape)))
 
     @cached_property
-    def _folders(self) -> dict[str, Path]:
-        if not self._discs.is_dir():
-            raise UserError(f"{self._discs}: no such folder; where are disc1, disc2, ...?")
+    def _folders(self) -> tuple[dict[str, Path], list[str]]:
+        """Folder of each session, and what is wrong with them."""
         folders: dict[str, Path] = {}
+        if not self._discs.is_dir():
+            return {}, [f"{self._discs}: no such folder; where are disc1, disc2, ...?"]
+        problems: list[str] = []
         for pattern in ("OAS1_*", "*/OAS1_*"):
             for folder in sorted(self._discs.glob(pattern)):
                 if not SESSION.fullmatch(folder.name) or not folder.is_dir():
                     continue
                 if folder.name in folders:
-                    raise UserError(
+                    problems.append(
                         f"{folder}: the session is also at {folders[folder.name]}; remove one"
                     )
-                folders[folder.name] = folder
-        unknown = sorted(set(folders) - set(self._rows))
-        if unknown:
-            raise UserError(
-                f"{folders[unknown[0]]}: session is not in {self._table}; is the table complete?"
-            )
+                folders.setdefault(folder.name, folder)
         if not folders:
-            raise UserError(f"{self._discs}: no session folder such as disc1/OAS1_0001_MR1")
-        return folders
+            problems.append(f"{self._discs}: no session folder such as disc1/OAS1_0001_MR1")
+        return folders, problems
 
     @cached_property
-    def _rows(self) -> dict[str, Subject]:
+    def _rows(self) -> tuple[dict[str, Subject], list[str]]:
+        """The table's sessions, and what is wrong with it."""
         rows: dict[str, Subject] = {}
-        for number, line in read_csv(self._table, COLUMNS):
-            session = line["ID"]
-            if not SESSION.fullmatch(session) or session in rows:
-                raise UserError(
-                    f"{self._table}: line {number}: ID {session!r} is "
-                    f"{'given twice' if session in rows else 'not like OAS1_0001_MR1'}"
+        problems: list[str] = []
+        lines: list[tuple[int, dict[str, str]]] = []
+        with noted(problems):
+            lines = read_rows(self._table, COLUMNS)
+        for number, line in lines:
+            with noted(problems):
+                session = line["ID"]
+                if not SESSION.fullmatch(session) or session in rows:
+                    raise UserError(
+                        f"{self._table}: line {number}: ID {session!r} is "
+                        f"{'given twice' if session in rows else 'not like OAS1_0001_MR1'}; "
+                        "correct the row"
+                    )
+                first = f"{person_of(session)}_MR1"
+                rows[session] = Subject(
+                    id=session,
+                    age_years=to_age(self._table, number, "Age", line["Age"]),
+                    sex=to_sex(self._table, number, "M/F", line["M/F"]),
+                    cdr=to_cdr(self._table, number, "CDR", line["CDR"]) or 0.0,
+                    in_pool=True,
+                    repeat_of=None if session == first else first,
                 )
-            first = f"{person_of(session)}_MR1"
-            rows[session] = Subject(
-                id=session,
-                age_years=to_number(self._table, number, "Age", line["Age"]),
-                sex=line["M/F"] or None,
-                cdr=to_number(self._table, number, "CDR", line["CDR"]) or 0.0,
-                in_pool=True,
-                repeat_of=None if session == first else first,
-            )
-        return rows
-
-
-def read_csv(path: Path, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
-    """Lines of a CSV file with their numbers; values are stripped, absent ones are empty.
-
-    Raises:
-        UserError: the file is missing or not a table with these columns.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such table; is the download complete?")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in columns if name not in (reader.fieldnames or ())]
-            if missing:
-                raise UserError(
-                    f"{path}: no column {missing[0]!r}; it has {', '.join(reader.fieldnames or ())}"
-                )
-            return [
-                (reader.line_num, {k: (v or "").strip() for k, v in line.items() if k})
-                for line in reader
-            ]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a CSV file in UTF-8 ({error}); export it again") from error
-
-
-def to_number(path: Path, line_number: int, column: str, text: str) -> float | None:
-    """A number of a table; blank and N/A are None.
-
-    Raises:
-        UserError: the text is no number.
-    """
-    if text in ("", "N/A"):
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError(
-            f"{path}: line {line_number}: {column} is {text!r}, expected a number"
-        ) from None
+        return rows, problems

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from gansfer.errors import UserError
+
 if TYPE_CHECKING:  # a login node reads who is in a cohort without numpy
     import numpy as np
     import numpy.typing as npt
@@ -79,6 +81,31 @@ class RawSubject:
     in_common_space: bool = True
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What tables and folders say, before any image is opened.
+
+    Attributes:
+        subjects: sessions that can be used.
+        problems: what the user must mend, one line each.
+        notes: what the user should know, one line each.
+    """
+
+    subjects: tuple[Subject, ...]
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def checked(self) -> tuple[Subject, ...]:
+        """Give the subjects of a survey without problems.
+
+        Raises:
+            UserError: the problems, a line each.
+        """
+        if self.problems:
+            raise UserError("\n".join(self.problems))
+        return self.subjects
+
+
 class Source(Protocol):
     """A reader of one kind of cohort. Reading is by subject, from any process."""
 
@@ -91,3 +118,10 @@ class Source(Protocol):
         Raises:
             UserError: the files are missing or damaged.
         """
+
+
+class FileSource(Source, Protocol):
+    """A source that reads files, in which there can be much to mend."""
+
+    def survey(self) -> Survey:
+        """Every usable session and every problem of the tables and folders, in one pass."""

@@ -22,6 +22,8 @@ PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue")
 ACCOUNTING_PROGRAMS = ("mariadbd", "slurmdbd", "sacct")
 N_NODES = 2
 MAX_ARRAY_SIZE = 9
+# On a busy machine, wait this many times as long.
+PATIENCE = float(os.environ.get("GANSFER_TEST_PATIENCE", "1"))
 
 _SLURM_CONF = """\
 ClusterName=throwaway
@@ -264,10 +266,10 @@ def why_not(accounting: bool = True) -> str | None:
 
 def wait_until(true: Callable[[], object], seconds: float, what: str) -> None:
     """Poll until it is so; TimeoutError after `seconds`."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * PATIENCE
     while not true():
         if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
+            raise TimeoutError(f"{what}: not within {seconds * PATIENCE:.0f} s")
         time.sleep(0.2)
 
 

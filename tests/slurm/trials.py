@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from throwaway import Cluster, wait_until, why_not
+from throwaway import PATIENCE, Cluster, wait_until, why_not
 
 PROJECT = Path(__file__).resolve().parents[2]
 PLANTED = Path(__file__).with_name("planted")
@@ -102,7 +102,7 @@ class Trial:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             check=False,
-            timeout=600,
+            timeout=600 * PATIENCE,
         )
         assert ran.returncode == fails, ran.stdout
         return ran.stdout
