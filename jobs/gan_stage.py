@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from gansfer.atomic import replacing, write_json, write_text
 from gansfer.cohort.encode import ChannelCode
 from gansfer.gan.phases import PhaseResult, train_phase_1, train_phase_2, train_phase_3
 from gansfer.gan.sample import draw_latents, sample
+from gansfer.progress import Watch
 from gansfer.report.losses import loss_curves
 from gansfer.report.slices import sample_grid
 from jobs.context import Context, Outcome
@@ -26,6 +28,20 @@ from jobs.labelling import Labelling
 
 State = dict[str, torch.Tensor]
 _GRID_SLICES = 40
+
+
+@dataclass(frozen=True)
+class _InPhase:
+    """The task's watch, with the phase named in front of every note."""
+
+    watch: Watch
+    phase: int
+
+    def report(self, done: int, total: int, unit: str, note: str = "") -> None:
+        self.watch.report(done, total, unit, f"phase {self.phase}, {note}")
+
+    def stopping(self) -> bool:
+        return self.watch.stopping()
 
 
 def train_gan(context: Context) -> Outcome:
@@ -51,7 +67,7 @@ def train_gan(context: Context) -> Outcome:
         result = train(
             seed=context.seed_for("phase", phase),
             store=store,
-            watch=context.watch,
+            watch=_InPhase(context.watch, phase),
             device=context.device,
         )
         _write_phase(context, phase, identity, result, code, labelling)

@@ -18,16 +18,15 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
-from gansfer.atomic import remove_leftovers, write_json
+from gansfer.atomic import remove_leftovers
 from gansfer.errors import UserError
 from gansfer.progress import StopRequested
 from jobs.experiment_file import load_experiment
+from jobs.heartbeat import Heartbeat
 from jobs.manifest import build_manifest, slurm_job_id
 from jobs.plan import Plan, Task, make_plan
 from jobs.storage import Ledger, Storage
@@ -35,68 +34,6 @@ from jobs.storage import Ledger, Storage
 DONE, FAILED, MISTAKE, BLOCKED, BUSY, STOPPED = 0, 1, 2, 4, 5, 75
 
 _log = logging.getLogger("gansfer")
-
-
-@dataclass
-class Heartbeat:
-    """The task's `state.json`, rewritten by a thread; implements `gansfer.progress.Watch`."""
-
-    path: Path
-    every_s: float
-    state: dict[str, Any]
-    stop: threading.Event = field(default_factory=threading.Event)
-    _ended: threading.Event = field(default_factory=threading.Event)
-    _writing: threading.Lock = field(default_factory=threading.Lock)
-    _started_s: float = field(default_factory=time.monotonic)
-    _from: tuple[int, float] | None = None
-    _now: tuple[int, int, str, str] | None = None
-
-    def report(self, done: int, total: int, unit: str, note: str = "") -> None:
-        """Remember how far the work is; the thread writes it down."""
-        if self._from is None or done < self._from[0] or (self._now and self._now[2] != unit):
-            self._from = (done, time.monotonic())
-        self._now = (done, total, unit, note)
-
-    def stopping(self) -> bool:
-        """A signal asked the task to save its state and leave."""
-        return self.stop.is_set()
-
-    def beat(self, **changes: Any) -> None:
-        """Write the state now."""
-        with self._writing:  # or the thread could put back "running" over the last state
-            self.state.update(changes)
-            self.state["heartbeat"] = datetime.now(UTC).isoformat(timespec="seconds")
-            self.state["elapsed_s"] = round(time.monotonic() - self._started_s, 1)
-            if self._now is not None and self._from is not None:
-                self.state["progress"] = _progress(self._now, self._from)
-            write_json(self.path, self.state)
-
-    def start(self) -> None:
-        """Begin to write the state every `every_s` seconds."""
-        threading.Thread(target=self._loop, daemon=True, name="heartbeat").start()
-
-    def end(self, **changes: Any) -> None:
-        """Write the last state and stop writing."""
-        self._ended.set()
-        self.beat(**changes)
-
-    def _loop(self) -> None:
-        while not self._ended.wait(self.every_s):
-            self.beat()
-
-
-def _progress(now: tuple[int, int, str, str], since: tuple[int, float]) -> dict[str, Any]:
-    done, total, unit, note = now
-    since_s = time.monotonic() - since[1]
-    rate = (done - since[0]) / since_s if since_s > 0 else 0.0
-    return {
-        "done": done,
-        "total": total,
-        "unit": unit,
-        "note": note,
-        "per_s": round(rate, 3),
-        "left_s": round((total - done) / rate, 1) if rate > 0 else None,
-    }
 
 
 def run_task(experiment_file: str, task_id: str, *, heartbeat_every_s: float | None = None) -> int:
