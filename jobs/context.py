@@ -72,9 +72,9 @@ class Context:
                 "run.device is cuda, but this machine has no CUDA device that torch can use; "
                 "set it to auto or cpu, or ask for a GPU (resources.<stage>.gpus, container.nv)"
             )
-        if asked == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        return asked
+        device = "cpu" if asked == "cpu" or not torch.cuda.is_available() else "cuda"
+        torch.backends.cudnn.benchmark = device == "cuda"  # shapes stay the same for long
+        return device
 
     @cached_property
     def cohort(self) -> Cohort:

@@ -14,7 +14,6 @@ from pydantic import Field, field_validator, model_validator
 
 from gansfer.settings import (
     AnalysisSettings,
-    CohortSettings,
     Count,
     CountOrZero,
     GanSettings,
@@ -23,12 +22,12 @@ from gansfer.settings import (
     Settings,
     SynthesisSettings,
 )
+from jobs.cohort_spec import CohortSpec, PhantomImages
 
 StageName = Literal[
     "prepare", "train_gan", "synthesise", "train_segmenter", "segment_cohort", "aggregate"
 ]
 STAGES: tuple[StageName, ...] = get_args(StageName)
-Protocol = str | dict[str, list[int]]
 
 
 def real_per_synthetic(ratio: str) -> float:
@@ -41,87 +40,6 @@ def real_per_synthetic(ratio: str) -> float:
     if match is None or float(match[1]) <= 0 or float(match[2]) <= 0:
         raise ValueError(f"ratio {ratio!r} is not of the form real:synthetic, such as '10:1'")
     return float(Ratio(match[1]) / Ratio(match[2]))
-
-
-class PhantomImages(Settings):
-    """The built-in cohort: a parametric anatomy with true labels of all subjects."""
-
-    kind: Literal["phantom"]
-    labelled: Count = 30
-    unlabelled: CountOrZero = 120
-
-
-class OasisImages(Settings):
-    """OASIS-1 as downloaded: discs with T88_111 volumes, and the cross-sectional table."""
-
-    kind: Literal["oasis"]
-    discs: str = Field(description="folder that holds disc1, disc2, ...")
-    table: str = Field(description="oasis_cross-sectional.csv")
-
-
-class EmbeddedLabels(Settings):
-    """The images bring their own labels (phantom)."""
-
-    kind: Literal["embedded"] = "embedded"
-
-
-class ChallengeLabels(Settings):
-    """The MICCAI 2012/13 multi-atlas labelling challenge, repeats dropped."""
-
-    kind: Literal["challenge"]
-    folder: str
-    protocol: Protocol = "neuromorphometrics"
-
-
-class NoReferences(Settings):
-    """No reference segmentations of the whole cohort: no analysis by age and CDR."""
-
-    kind: Literal["none"] = "none"
-
-
-class EmbeddedReferences(Settings):
-    """The images bring true labels of every subject (phantom), for measuring only."""
-
-    kind: Literal["embedded"]
-
-
-class FolderReferences(Settings):
-    """One segmentation a subject in a folder, for measuring only.
-
-    `malpem` is `<id>_MALPEM.nii.gz` in MALPEM's numbering; `dseg` any other pattern and protocol.
-    """
-
-    kind: Literal["malpem", "dseg"]
-    folder: str
-    pattern: str = Field("{id}*_MALPEM.nii.gz", description="file name, with {id} for the subject")
-    protocol: Protocol = "malpem"
-
-
-class CohortSpec(CohortSettings):
-    """Where the cohort comes from, and how it becomes shards."""
-
-    images: Annotated[PhantomImages | OasisImages, Field(discriminator="kind")]
-    labels: Annotated[EmbeddedLabels | ChallengeLabels, Field(discriminator="kind")] = (
-        EmbeddedLabels()
-    )
-    references: Annotated[
-        NoReferences | EmbeddedReferences | FolderReferences, Field(discriminator="kind")
-    ] = NoReferences()
-
-    @model_validator(mode="after")
-    def _sources_fit(self) -> CohortSpec:
-        embedded = self.images.kind == "phantom"
-        if embedded != (self.labels.kind == "embedded"):
-            raise ValueError(
-                f"labels of kind {self.labels.kind!r} do not go with images of kind "
-                f"{self.images.kind!r}: phantom images embed their labels, others need a folder"
-            )
-        if self.references.kind == "embedded" and not embedded:
-            raise ValueError(
-                f"references of kind 'embedded' need phantom images, not {self.images.kind!r}; "
-                "give malpem, dseg or none"
-            )
-        return self
 
 
 class Ablation(Settings):
@@ -319,6 +237,13 @@ class Experiment(Settings):
             raise ValueError(
                 f"gan.phase_2.frozen_top_blocks {self.gan.phase_2.frozen_top_blocks} freezes all "
                 f"of G's {len(ladder)} blocks: leave at least one to train"
+            )
+        last_images = self.gan.phase_2.frozen_top_blocks * self.gan.phase_3.unfreeze_every_images
+        if 0 < self.gan.phase_3.images <= last_images:
+            raise ValueError(
+                f"gan.phase_3.images {self.gan.phase_3.images} ends before the last frozen block "
+                f"learns, at {last_images} (unfreeze_every_images times frozen_top_blocks): show "
+                "more images, or unfreeze sooner"
             )
 
     def _check_counts(self) -> None:

@@ -60,6 +60,10 @@ def test_every_config_of_the_project_is_valid(path: Path) -> None:
             "train",
         ),
         (
+            changed(gan={"phase_3": {"images": 600_000}}),
+            "gan.phase_3.images 600000 ends before the last frozen block learns, at 600000",
+        ),
+        (
             changed(grid={"label_counts": [1, 25]}),
             "label_counts asks for 25 labelled subjects, but 5 folds of 30 leave 24 to train on",
         ),
