@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -10,6 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gansfer.errors import UserError
+
+# The user can mend these: no space left, quota exceeded, file too large, read-only file system.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -17,7 +23,22 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The temporary file keeps the suffix of `path` (several writers choose a format by it) and is
     removed if the block raises, so a reader never sees a half-written product.
+
+    Raises:
+        UserError: the disk is full, or takes no more for another reason that is not ours.
     """
+    try:
+        yield from _replacing(path)
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise UserError(
+            f"{path}: cannot be written ({os.strerror(error.errno)}); free space there, or set "
+            "storage to a folder with room"
+        ) from error
+
+
+def _replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(
         dir=path.parent, prefix=f".{path.stem}-", suffix=".part" + path.suffix

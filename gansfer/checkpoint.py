@@ -68,4 +68,6 @@ class CheckpointStore:
             path.unlink(missing_ok=True)
 
     def _newest_first(self) -> list[Path]:
-        return sorted(self.folder.glob("checkpoint-*.pt"), reverse=True)
+        """By time of writing, not by step: what a changed setting left may be further on."""
+        found = self.folder.glob("checkpoint-*.pt")
+        return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)

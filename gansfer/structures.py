@@ -60,6 +60,16 @@ WHITE_MATTER: Mapping[str, tuple[int, ...]] = {
 }
 
 
+WHITE_MATTER_NAME = "white_matter"
+
+
+def white_matter_numbers(protocol: str | Mapping[str, Sequence[int]]) -> tuple[int, ...]:
+    """A protocol's numbers of cerebral white matter; a mapping may name them `white_matter`."""
+    if isinstance(protocol, str):
+        return WHITE_MATTER.get(protocol, ())
+    return tuple(int(number) for number in protocol.get(WHITE_MATTER_NAME, ()))
+
+
 def label_value(structure: str, structures: Sequence[str]) -> int:
     """Value of `structure` in a label map of `structures` (1-based; 0 is background)."""
     return list(structures).index(structure) + 1

@@ -127,8 +127,18 @@ def _explain(problem: Any) -> str:
 
 def _shown(place: list[str | int]) -> str:
     """The key as the user wrote it: pydantic adds the tag of a union and "[key]" of a mapping."""
-    tags = {"phantom", "oasis", "embedded", "challenge", "none", "malpem", "dseg", "[key]"}
-    return ".".join(str(part) for part in place if part not in tags)
+    shown: list[str] = []
+    models: list[type[BaseModel]] = [Experiment]
+    for part in place:
+        chosen = [one for one in models if part in _tags(one)] if len(models) > 1 else []
+        if chosen:
+            models = chosen
+            continue
+        if part == "[key]":
+            continue
+        shown.append(str(part))
+        models = _models_below(models, part)
+    return ".".join(shown)
 
 
 def _explain_unknown_key(place: list[str | int]) -> str:
@@ -144,21 +154,21 @@ def _keys_at(model: type[BaseModel], place: list[str | int]) -> list[str]:
     """Field names of the model at `place`, looking into unions by their tag."""
     models: list[type[BaseModel]] = [model]
     for part in place:
-        deeper: list[type[BaseModel]] = []
-        for one in models:
-            field = one.model_fields.get(str(part))
-            if field is not None:
-                deeper += _models_in(field.annotation)
-            elif any(part == _tag(candidate) for candidate in models):
-                deeper += [one] if part == _tag(one) else []
-        models = deeper or models
+        chosen = [one for one in models if part in _tags(one)] if len(models) > 1 else []
+        models = chosen or _models_below(models, part) or models
     return sorted({name for one in models for name in one.model_fields})
 
 
-def _tag(model: type[BaseModel]) -> str | None:
+def _models_below(models: list[type[BaseModel]], part: str | int) -> list[type[BaseModel]]:
+    fields = [one.model_fields.get(str(part)) for one in models]
+    return [
+        below for field in fields if field is not None for below in _models_in(field.annotation)
+    ]
+
+
+def _tags(model: type[BaseModel]) -> tuple[str, ...]:
     kind = model.model_fields.get("kind")
-    options = get_args(kind.annotation) if kind is not None else ()
-    return str(options[0]) if options else None
+    return () if kind is None else tuple(map(str, get_args(kind.annotation)))
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

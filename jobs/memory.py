@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from jobs.spec import Experiment, PhantomImages, StageName
+from jobs.cohort_spec import PhantomImages
+from jobs.spec import Experiment, StageName
 
 _PROCESS_GB = 0.7  # Python, torch and the libraries
 _OASIS_IMAGES = 436  # where the cohort's size is known only once its files are read

@@ -11,22 +11,26 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gansfer.atomic import replacing
+from gansfer.cohort.bias import correct_bias
+from gansfer.cohort.masks import skull_signs
+from gansfer.cohort.nifti import load_volume
 from gansfer.cohort.preprocess import PreparedSubject, prepare_subject
-from gansfer.cohort.registration import mean_template, register_affine
-from gansfer.cohort.subjects import Source, Subject, Volume
+from gansfer.cohort.registration import mean_template, register_affine, template_members
+from gansfer.cohort.roi_check import LabelExtent, roi_problems
+from gansfer.cohort.subjects import RawSubject, Source, Subject, Volume
+from gansfer.errors import UserError
 from gansfer.progress import StopRequested, Watch
+from jobs.cohort_spec import BidsImages, CohortSpec, FolderImages
 from jobs.local import end_with_parent, usable_cores
 from jobs.sources import make_source
 from jobs.spec import Experiment
-
-# The mean of this many of the cohort's own images is sharp enough to register to.
-_TEMPLATE_IMAGES = 40
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ def prepared_subjects(
     parts = folder / ".parts" / identity[:16]
     parts.mkdir(parents=True, exist_ok=True)
     todo = [subject for subject in subjects if not (parts / f"{subject.id}.npz").exists()]
-    template = _template(source, subjects) if _needs_template(source, subjects) and todo else None
+    needed = todo and _needs_template(source, subjects)
+    template = cohort_template(experiment.cohort, source, subjects) if needed else None
     work = _Work(source, experiment, template, parts)
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(
@@ -79,6 +84,7 @@ def prepared_subjects(
             if watch.stopping():  # the signal that stops this task has ended its processes too
                 raise StopRequested from None
             raise
+    _check_region(parts, subjects, experiment.cohort)
     for subject in subjects:
         yield _read_part(parts / f"{subject.id}.npz")
 
@@ -99,30 +105,75 @@ def _begin(work: _Work) -> None:
 
 def _prepare_one(subject_id: str) -> str:
     assert _work is not None
+    cohort = _work.experiment.cohort
     raw = _work.source.load(subject_id)
+    if isinstance(cohort.images, BidsImages | FolderImages) and cohort.images.n4:
+        raw = _without_bias(raw)
     common_from_native, similarity = None, None
     if not raw.in_common_space:
         assert _work.template is not None
-        mask = raw.brain_mask
-        found = register_affine(raw.image, mask, _work.template)
+        try:
+            found = register_affine(raw.image, raw.brain_mask, _work.template)
+        except UserError as error:
+            raise UserError(f"{subject_id}: {error}") from error
         common_from_native, similarity = found.common_from_native, found.similarity
     prepared = prepare_subject(
-        raw, _work.experiment.cohort.roi, common_from_native, registration_similarity=similarity
+        raw, cohort.roi, common_from_native, registration_similarity=similarity
     )
     _write_part(_work.parts / f"{subject_id}.npz", prepared)
     return subject_id
 
 
+def _without_bias(raw: RawSubject) -> RawSubject:
+    brain_xyz = raw.brain_mask
+    if brain_xyz is None:
+        brain_xyz = np.asarray(raw.image.array_xyz) != 0
+    return replace(raw, image=correct_bias(raw.image, brain_xyz), brain_mask=brain_xyz)
+
+
 def _needs_template(source: Source, subjects: Sequence[Subject]) -> bool:
-    """Labelled images come in native pose where the pool's do not hold them."""
-    labelled = [subject.id for subject in subjects if subject.labelled]
-    return bool(labelled) and not source.load(labelled[0]).in_common_space
+    """The pool and the labelled may come from different readers: one of each is asked."""
+    asked = {subject.labelled: subject.id for subject in reversed(subjects)}
+    return any(not source.load(subject_id).in_common_space for subject_id in asked.values())
 
 
-def _template(source: Source, subjects: Sequence[Subject]) -> Volume:
-    pool = [one.id for one in subjects if one.in_pool and one.repeat_of is None]
-    step = max(1, len(pool) // _TEMPLATE_IMAGES)
-    return mean_template(source.load(subject_id).image for subject_id in pool[::step])
+def cohort_template(cohort: CohortSpec, source: Source, subjects: Sequence[Subject]) -> Volume:
+    """What native images are registered to: a file, or the mean of the pool's own images.
+
+    Raises:
+        UserError: the file is damaged or shows a skull, or no image is in the common space.
+    """
+    images = cohort.images
+    if isinstance(images, BidsImages | FolderImages) and images.template is not None:
+        path = Path(images.template)
+        template = load_volume(path)
+        why = skull_signs(np.asarray(template.array_xyz) != 0, template.affine_ras)
+        if why:
+            raise UserError(
+                f"{path}: the template is not brain-extracted ({why}); give one without a skull"
+            )
+        return template
+    return mean_template(source.load(one).image for one in template_members(subjects))
+
+
+def _check_region(parts: Path, subjects: Sequence[Subject], cohort: CohortSpec) -> None:
+    """Raise a UserError where the region of interest cuts off too many labelled voxels."""
+    extents = []
+    for subject in subjects:
+        if subject.labelled:
+            one = _read_facts(parts / f"{subject.id}.npz")
+            if one["label_box_mm"] is not None:
+                extents.append(
+                    LabelExtent(
+                        subject.id,
+                        one["n_label_voxels"],
+                        one["n_label_voxels_outside_roi"],
+                        tuple(one["label_box_mm"]),
+                    )
+                )
+    problems = roi_problems(extents, cohort.roi, cohort.max_outside_roi)
+    if problems:
+        raise UserError("\n".join(problems))
 
 
 def _write_part(path: Path, prepared: PreparedSubject) -> None:
@@ -141,8 +192,16 @@ def _write_part(path: Path, prepared: PreparedSubject) -> None:
         np.savez(aside, about=np.array(about), **arrays)
 
 
+def _read_facts(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as kept:
+        return dict(json.loads(str(kept["about"]))["facts"])
+
+
 def _read_part(path: Path) -> PreparedSubject:
     with np.load(path, allow_pickle=False) as kept:
         about = json.loads(str(kept["about"]))
         arrays = {name: kept.get(name) for name in ("image_zhw", "label_zhw", "reference_zhw")}
-    return PreparedSubject(subject=Subject(**about["subject"]), **arrays, **about["facts"])
+    facts = about["facts"]
+    if facts["label_box_mm"] is not None:
+        facts["label_box_mm"] = tuple(facts["label_box_mm"])
+    return PreparedSubject(subject=Subject(**about["subject"]), **arrays, **facts)

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gansfer.cohort.bids import Derivative, list_bids
 from gansfer.cohort.challenge import ChallengeSource
 from gansfer.cohort.combined import CombinedSource
+from gansfer.cohort.folder import list_folder
+from gansfer.cohort.listed import ListedSource
 from gansfer.cohort.oasis import OasisSource
 from gansfer.cohort.phantom import PhantomSource
 from gansfer.cohort.references import ReferenceFolder
-from gansfer.cohort.subjects import Source
-from jobs.spec import ChallengeLabels, Experiment, FolderReferences, PhantomImages
+from gansfer.cohort.segmentations import Numbers
+from gansfer.cohort.subjects import FileSource, Source
+from jobs.cohort_spec import (
+    BidsImages,
+    BidsLabels,
+    BidsReferences,
+    ChallengeLabels,
+    CohortSpec,
+    FolderImages,
+    FolderReferences,
+    OasisImages,
+    PhantomImages,
+    TableLabels,
+    TableReferences,
+)
+from jobs.spec import Experiment
 
 
 def make_source(experiment: Experiment) -> Source:
@@ -28,17 +45,65 @@ def make_source(experiment: Experiment) -> Source:
             roi=cohort.roi,
             structures=cohort.structures,
         )
-    assert isinstance(cohort.labels, ChallengeLabels)  # the spec's validator saw to it
-    references = None
-    if isinstance(cohort.references, FolderReferences):
-        references = ReferenceFolder(
-            Path(cohort.references.folder),
-            cohort.structures,
-            cohort.references.protocol,
-            cohort.references.pattern,
+    return make_file_source(cohort)
+
+
+def make_file_source(cohort: CohortSpec) -> FileSource:
+    """The reader of files that the cohort section asks for.
+
+    Raises:
+        UserError: a folder is missing, or a protocol lacks a structure.
+    """
+    images, references = cohort.images, _reference_folder(cohort)
+    own: FileSource
+    if isinstance(images, FolderImages):
+        listing = list_folder(
+            Path(images.folder),
+            Path(images.table),
+            _table_numbers(cohort, cohort.labels),
+            _table_numbers(cohort, cohort.references),
+            resample_labels=isinstance(cohort.labels, TableLabels) and cohort.labels.resample,
+            resample_references=isinstance(cohort.references, TableReferences)
+            and cohort.references.resample,
         )
-    return CombinedSource(
-        OasisSource(Path(cohort.images.discs), Path(cohort.images.table)),
-        ChallengeSource(Path(cohort.labels.folder), cohort.structures, cohort.labels.protocol),
-        references,
-    )
+        own = ListedSource(listing, in_common_space=images.in_common_space, references=references)
+    elif isinstance(images, BidsImages):
+        listing = list_bids(
+            Path(images.folder),
+            pattern=images.pattern,
+            masks=Derivative(Path(images.masks), images.mask_pattern) if images.masks else None,
+            labels=_derivative(cohort, cohort.labels),
+            references=_derivative(cohort, cohort.references),
+        )
+        own = ListedSource(listing, in_common_space=images.in_common_space, references=references)
+    else:
+        assert isinstance(images, OasisImages)
+        own = OasisSource(Path(images.discs), Path(images.table))
+    if not isinstance(cohort.labels, ChallengeLabels):
+        return own
+    labels = ChallengeSource(Path(cohort.labels.folder), cohort.structures, cohort.labels.protocol)
+    # A listing measures against its own references already.
+    return CombinedSource(own, labels, references if isinstance(images, OasisImages) else None)
+
+
+def _reference_folder(cohort: CohortSpec) -> ReferenceFolder | None:
+    given = cohort.references
+    if not isinstance(given, FolderReferences):
+        return None
+    return ReferenceFolder(Path(given.folder), cohort.structures, given.protocol, given.pattern)
+
+
+def _table_numbers(cohort: CohortSpec, given: object) -> Numbers | None:
+    if not isinstance(given, TableLabels | TableReferences):
+        return None
+    key = "cohort.labels" if isinstance(given, TableLabels) else "cohort.references"
+    return Numbers.of_protocol(f"{key}.protocol", given.protocol, cohort.structures)
+
+
+def _derivative(cohort: CohortSpec, given: object) -> Derivative | None:
+    if not isinstance(given, BidsLabels | BidsReferences):
+        return None
+    numbers = None
+    if given.protocol is not None:
+        numbers = Numbers.of_protocol(given.folder, given.protocol, cohort.structures)
+    return Derivative(Path(given.folder), given.pattern, numbers, cohort.structures, given.resample)

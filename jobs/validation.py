@@ -5,34 +5,67 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from rich.console import Console
+
 from gansfer.errors import UserError
 from jobs.local import usable_cores
 from jobs.memory import task_memory_gb
-from jobs.spec import (
-    ChallengeLabels,
-    Experiment,
-    FolderReferences,
-    OasisImages,
-)
+from jobs.spec import Experiment
+
+
+def validate_experiment(experiment: Experiment, workers: int | None) -> list[str]:
+    """Check paths, then every file of the cohort, then the machine.
+
+    Args:
+        experiment: what is to run.
+        workers: processes that read files; None: one a core.
+
+    Returns:
+        What the user should know, one line each.
+
+    Raises:
+        UserError: everything that is wrong, one line each.
+    """
+    check_sources(experiment)
+    try:
+        from jobs.input_check import check_input
+    except ModuleNotFoundError as error:
+        check_machine(experiment, experiment.run.workers)
+        return [
+            f"the cohort's files were not read, {error.name} is not installed here; validate where "
+            "the tasks run to have them read"
+        ]
+    with Console(stderr=True).status("reading the cohort's files") as status:
+        report = check_input(
+            experiment,
+            workers or usable_cores(),
+            lambda done, total: status.update(f"reading the cohort's files: {done} of {total}"),
+        )
+    problems = list(report.problems)
+    try:
+        check_machine(experiment, experiment.run.workers)
+    except UserError as error:
+        problems += str(error).splitlines()
+    if problems:
+        raise UserError("\n".join(problems))
+    if not report.subjects:
+        return list(report.notes)
+    n_labelled = sum(subject.labelled for subject in report.subjects)
+    n_pool = sum(subject.in_pool for subject in report.subjects)
+    return [
+        *report.notes,
+        f"{len(report.subjects)} images, {n_labelled} labelled, {n_pool} in the unlabelled pool",
+    ]
 
 
 def check_sources(experiment: Experiment) -> None:
     """Raise one UserError that lists everything that is not where the cohort section says."""
-    cohort = experiment.cohort
-    wanted: list[tuple[str, str, bool]] = []
-    if isinstance(cohort.images, OasisImages):
-        wanted.append(("cohort.images.discs", cohort.images.discs, True))
-        wanted.append(("cohort.images.table", cohort.images.table, False))
-    if isinstance(cohort.labels, ChallengeLabels):
-        wanted.append(("cohort.labels.folder", cohort.labels.folder, True))
-    if isinstance(cohort.references, FolderReferences):
-        wanted.append(("cohort.references.folder", cohort.references.folder, True))
     lines = []
-    for key, text, is_folder in wanted:
+    for key, text, is_folder in experiment.cohort.places():
         path = Path(text)
         kind = "folder" if is_folder else "file"
         if not (path.is_dir() if is_folder else path.is_file()):
-            lines.append(f"{key}: {path} is not a {kind}; set it to where the data are")
+            lines.append(f"cohort.{key}: {path} is not a {kind}; set it to where the data are")
     if lines:
         raise UserError("\n".join(lines))
 

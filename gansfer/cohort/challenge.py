@@ -12,13 +12,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
-
-from gansfer.cohort.nifti import load_labels, load_volume, map_labels
-from gansfer.cohort.oasis import read_csv, to_number
-from gansfer.cohort.subjects import RawSubject, Subject
+from gansfer.cohort.nifti import load_volume
+from gansfer.cohort.segmentations import Numbers, load_segmentation
+from gansfer.cohort.sheets import noted, read_rows, to_age, to_cdr, to_sex
+from gansfer.cohort.subjects import RawSubject, Subject, Survey
 from gansfer.errors import UserError
-from gansfer.structures import WHITE_MATTER, protocol_table
 
 # The same fact under the names that different copies of the table use, best first.
 COLUMN_NAMES = {
@@ -49,15 +47,20 @@ class ChallengeSource:
     ) -> None:
         """Point at the challenge's folder; `protocol` says what its label numbers mean."""
         self._folder = folder
-        try:
-            self._table = protocol_table(protocol, structures)
-        except ValueError as error:
-            raise UserError(f"{folder}: {error}") from error
-        self._white_matter = WHITE_MATTER.get(protocol, ()) if isinstance(protocol, str) else ()
+        self._numbers = Numbers.of_protocol(str(folder), protocol, structures)
 
     def subjects(self) -> tuple[Subject, ...]:
-        """The labelled people, each once, in the table's order."""
-        return tuple(row.subject for row in self._rows.values())
+        """The labelled people, each once, in the table's order.
+
+        Raises:
+            UserError: everything that is wrong with the table and the folders, a line each.
+        """
+        return self.survey().checked()
+
+    def survey(self) -> Survey:
+        """The labelled people, and what is wrong with the table and the folders."""
+        rows, problems = self._rows
+        return Survey(tuple(row.subject for row in rows.values()), tuple(problems))
 
     def session_of(self, subject_id: str) -> str:
         """The OASIS-1 session (OAS1_0061_MR1) of a labelled subject; empty where unknown."""
@@ -71,54 +74,76 @@ class ChallengeSource:
         """
         row = self._row(subject_id)
         image = load_volume(row.image)
-        numbers_xyz = load_labels(row.labels, image, subject_id)
-        brain_xyz = image.array_xyz != 0
-        label_xyz = map_labels(row.labels, numbers_xyz, self._table, brain_xyz)
-        white_xyz = np.isin(numbers_xyz, self._white_matter) & brain_xyz
+        found = load_segmentation(
+            row.labels,
+            image,
+            subject_id,
+            self._numbers,
+            image.array_xyz != 0,
+            same_place=False,
+            complete=True,
+        )
         return RawSubject(
             subject=row.subject,
             image=image,
-            label=label_xyz,
-            white_matter_mask=white_xyz if white_xyz.any() else None,
+            label=found.label_xyz,
+            white_matter_mask=found.white_matter_xyz,
             in_common_space=False,
         )
 
     def _row(self, subject_id: str) -> _Row:
-        if subject_id not in self._rows:
+        rows = self._rows[0]
+        if subject_id not in rows:
             raise UserError(f"{self._folder}: no subject {subject_id} in demographics.csv")
-        return self._rows[subject_id]
+        return rows[subject_id]
 
     @cached_property
-    def _rows(self) -> dict[str, _Row]:
+    def _rows(self) -> tuple[dict[str, _Row], list[str]]:
+        """The labelled people with their files, and what is wrong with them."""
         path = self._folder / "demographics.csv"
         rows: dict[str, _Row] = {}
-        for number, line in read_csv(path, ("id",)):
-            fact = {
-                name: next((line[column] for column in columns if line.get(column)), "")
-                for name, columns in COLUMN_NAMES.items()
-            }
-            if fact["repeat"]:
-                continue
-            subject_id = line["id"]
-            if not subject_id or subject_id in rows:
-                raise UserError(f"{path}: line {number}: id {subject_id!r} is blank or given twice")
-            session = fact["session"]
-            rows[subject_id] = _Row(
-                subject=Subject(
-                    id=subject_id,
-                    age_years=to_number(path, number, "age", fact["age"]),
-                    sex=fact["sex"] or None,
-                    cdr=to_number(path, number, "cdr", fact["cdr"]),
-                    labelled=True,
-                    in_pool=True,
-                ),
-                session=session if "_MR" in session or not session else f"{session}_MR1",
-                image=self._find(f"*-images/{subject_id}_3.nii*"),
-                labels=self._find(f"*-labels/{subject_id}_3_glm.nii*"),
-            )
-        if not rows:
-            raise UserError(f"{path}: no subject; is the table complete?")
-        return rows
+        problems: list[str] = []
+        lines: list[tuple[int, dict[str, str]]] = []
+        with noted(problems):
+            lines = read_rows(path, ("id",))
+            if not lines:
+                raise UserError(f"{path}: no subject; is the table complete?")
+        for number, line in lines:
+            with noted(problems):
+                row = self._row_of_line(path, number, line)
+                if row is None:
+                    continue
+                subject_id = row.subject.id
+                if not subject_id or subject_id in rows:
+                    raise UserError(
+                        f"{path}: line {number}: id {subject_id!r} is blank or given twice; "
+                        "correct the row"
+                    )
+                rows[subject_id] = row
+        return rows, problems
+
+    def _row_of_line(self, path: Path, number: int, line: Mapping[str, str]) -> _Row | None:
+        """One labelled person; None for a second scan."""
+        fact = {
+            name: next((line[column] for column in columns if line.get(column)), "")
+            for name, columns in COLUMN_NAMES.items()
+        }
+        if fact["repeat"]:
+            return None
+        subject_id, session = line["id"], fact["session"]
+        return _Row(
+            subject=Subject(
+                id=subject_id,
+                age_years=to_age(path, number, "age", fact["age"]),
+                sex=to_sex(path, number, "sex", fact["sex"]),
+                cdr=to_cdr(path, number, "cdr", fact["cdr"]),
+                labelled=True,
+                in_pool=True,
+            ),
+            session=session if "_MR" in session or not session else f"{session}_MR1",
+            image=self._find(f"*-images/{subject_id}_3.nii*"),
+            labels=self._find(f"*-labels/{subject_id}_3_glm.nii*"),
+        )
 
     def _find(self, pattern: str) -> Path:
         found = sorted(self._folder.glob(pattern))

@@ -1,4 +1,4 @@
-"""The paper's cohort: OASIS-1 is the unlabelled pool, the challenge's subjects are labelled."""
+"""The paper's cohort: OASIS-1 (or other images) is the pool, the challenge brings the labels."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import cached_property
 
 from gansfer.cohort.challenge import ChallengeSource
-from gansfer.cohort.oasis import OasisSource, person_of
+from gansfer.cohort.oasis import person_of
 from gansfer.cohort.references import ReferenceFolder
-from gansfer.cohort.subjects import RawSubject, Subject
+from gansfer.cohort.subjects import FileSource, RawSubject, Subject, Survey
 from gansfer.errors import UserError
 
 
@@ -22,18 +22,31 @@ class CombinedSource:
 
     def __init__(
         self,
-        images: OasisSource,
+        images: FileSource,
         labels: ChallengeSource,
         references: ReferenceFolder | None = None,
     ) -> None:
-        """Combine two sources; `references` are of the pool's images."""
+        """Combine two sources; `references` are of the pool's images, else they bring their own."""
         self._images = images
         self._labels = labels
         self._references = references
 
     def subjects(self) -> tuple[Subject, ...]:
-        """Every pool session, then every labelled subject."""
-        return tuple(self._subjects.values())
+        """Every pool session, then every labelled subject.
+
+        Raises:
+            UserError: everything that is wrong with tables and folders, a line each.
+        """
+        return self.survey().checked()
+
+    def survey(self) -> Survey:
+        """Every pool session, then every labelled subject, and what is wrong with both sources."""
+        images, labels = self._images.survey(), self._labels.survey()
+        return Survey(
+            tuple(self._subjects.values()),
+            (*images.problems, *labels.problems),
+            (*images.notes, *labels.notes),
+        )
 
     def load(self, subject_id: str) -> RawSubject:
         """One subject's arrays; a pool session with its reference where there is one.
@@ -47,15 +60,15 @@ class CombinedSource:
         if subject.labelled:
             return replace(self._labels.load(subject_id), subject=subject)
         raw = self._images.load(subject_id)
-        reference = None
+        reference = raw.reference
         if self._references is not None:
             reference = self._references.load(subject_id, raw.image)
         return replace(raw, subject=subject, reference=reference)
 
     @cached_property
     def _subjects(self) -> dict[str, Subject]:
-        sessions = {session.id: session for session in self._images.subjects()}
-        labelled = {one.id: one for one in self._labels.subjects()}
+        sessions = {session.id: session for session in self._images.survey().subjects}
+        labelled = {one.id: one for one in self._labels.survey().subjects}
         owner = {person_of(self._labels.session_of(i)): i for i in labelled}
         owner.pop("", None)
         made: dict[str, Subject] = {}

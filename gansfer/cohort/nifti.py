@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.orientations import (
     apply_orientation,
+    inv_ornt_aff,
     io_orientation,
     ornt_transform,
 )
@@ -34,6 +36,10 @@ DAMAGE = (
     ImageDataError,
     WrapStructError,
 )
+# FreeSurfer's largest number is some 14,000.
+LARGEST_LABEL = 1_000_000
+# Some writers pad a file; a slice more is no padding.
+SPARE_BYTES = 512
 # A label map that lies less than this inside the brain is not on the image's grid.
 MIN_INSIDE_BRAIN = 0.8
 
@@ -55,8 +61,7 @@ def load_volume(path: Path) -> Volume:
         UserError: the file is missing, truncated or of another kind, is not 3-D, holds NaN or
             infinity, is constant, or has no usable geometry.
     """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; is the download complete?")
+    _check_file(path)
     try:
         kind: Any = _LenientImage if path.name.endswith((".nii", ".nii.gz")) else nib
         # Analyze's blank origin is no news: the reader of T88 places the image itself.
@@ -67,6 +72,13 @@ def load_volume(path: Path) -> Volume:
     except DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: cannot be read ({reason}); download it again") from error
+    _check_surplus(path, image)
+    if array_xyz.dtype.names or not np.issubdtype(array_xyz.dtype, np.number):
+        raise UserError(
+            f"{path}: holds colours (RGB), expected one intensity a voxel; convert it to grey"
+        )
+    if np.iscomplexobj(array_xyz):
+        raise UserError(f"{path}: holds complex numbers, expected intensities; take the magnitude")
     while array_xyz.ndim > 3 and array_xyz.shape[-1] == 1:
         array_xyz = array_xyz[..., 0]
     if array_xyz.ndim != 3 or 1 in array_xyz.shape:
@@ -84,6 +96,50 @@ def load_volume(path: Path) -> Volume:
     return Volume(array_xyz, affine_ras)
 
 
+def _check_file(path: Path) -> None:
+    """Raise where there is no file to open, and say which kind of nothing it is."""
+    try:
+        is_there, is_link = path.is_file(), path.is_symlink()
+        n_bytes = path.stat().st_size if is_there else 0
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be reached ({error.strerror}); make the folder readable to you"
+        ) from error
+    if not is_there and is_link:
+        raise UserError(f"{path}: is a link that leads nowhere; put the file itself there")
+    if not is_there:
+        raise UserError(f"{path}: no such file; is the download complete?")
+    if n_bytes == 0:
+        raise UserError(f"{path}: cannot be read (the file has 0 bytes); download it again")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; make the file readable to you") from error
+
+
+def _check_surplus(path: Path, image: Any) -> None:
+    """Raise where the file holds more than its header says: one of the two is of another image."""
+    data = image.file_map.get("image")
+    if data is None or data.filename is None or not hasattr(image.dataobj, "offset"):
+        return
+    held = Path(data.filename)
+    n_held = held.stat().st_size
+    if held.name.endswith(".gz"):  # the last four bytes: length before compression, modulo 2^32
+        with held.open("rb") as file:
+            file.seek(-4, 2)
+            n_held = struct.unpack("<I", file.read(4))[0]
+    elif held.suffix not in (".nii", ".img"):
+        return
+    n_wanted = image.dataobj.offset + image.dataobj.dtype.itemsize * int(
+        np.prod(image.dataobj.shape, dtype=np.int64)
+    )
+    if n_held > n_wanted + SPARE_BYTES:
+        raise UserError(
+            f"{path}: the header asks for {n_wanted} bytes, the file holds {n_held}; do header and "
+            "data belong together?"
+        )
+
+
 def load_labels(path: Path, image: Volume, who: str) -> npt.NDArray[np.int64]:
     """Read a label map on an image's grid, its axes turned to the image's where they differ.
 
@@ -97,18 +153,43 @@ def load_labels(path: Path, image: Volume, who: str) -> npt.NDArray[np.int64]:
     Raises:
         UserError: as `load_volume`; or the grids differ, or a number is not whole.
     """
-    volume = load_volume(path)
-    turn = ornt_transform(io_orientation(volume.affine_ras), io_orientation(image.affine_ras))
-    label_xyz = np.asarray(apply_orientation(volume.array_xyz, turn))
+    label_xyz = turned_like(load_volume(path), image).array_xyz
     if label_xyz.shape != image.array_xyz.shape:
         raise UserError(
             f"{path}: shape {label_xyz.shape} for the image of {who} of "
             f"{image.array_xyz.shape}; give labels on the image's grid"
         )
-    numbers_xyz = np.rint(label_xyz).astype(np.int64)
-    if np.abs(label_xyz - numbers_xyz).max() > 1e-3 or numbers_xyz.min() < 0:
+    check_label_numbers(path, label_xyz)
+    return np.rint(label_xyz).astype(np.int64)
+
+
+def turned_like(volume: Volume, image: Volume) -> Volume:
+    """The same volume with its axes in an image's order and directions."""
+    turn = ornt_transform(io_orientation(volume.affine_ras), io_orientation(image.affine_ras))
+    turned_xyz = np.asarray(apply_orientation(volume.array_xyz, turn))
+    affine_ras = volume.affine_ras @ inv_ornt_aff(turn, volume.array_xyz.shape)
+    return Volume(turned_xyz, np.asarray(affine_ras, np.float64))
+
+
+def grid_offset_voxels(volume: Volume, image: Volume) -> float:
+    """Largest distance between the corners of two grids of one shape, in the image's voxels."""
+    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in image.array_xyz.shape], indexing="ij"), -1)
+    image_from_volume = np.linalg.inv(image.affine_ras) @ volume.affine_ras
+    at = corners.reshape(-1, 3)
+    moved = at @ image_from_volume[:3, :3].T + image_from_volume[:3, 3]
+    return float(np.linalg.norm(moved - at, axis=1).max())
+
+
+def check_label_numbers(path: Path, label_xyz: npt.NDArray[np.generic]) -> None:
+    """Raise a UserError where a value is no label number."""
+    value_xyz = np.asarray(label_xyz)
+    fractions = not np.issubdtype(value_xyz.dtype, np.integer)
+    if (
+        value_xyz.min() < 0
+        or value_xyz.max() > LARGEST_LABEL
+        or (fractions and np.abs(value_xyz - np.rint(value_xyz)).max() > 1e-3)
+    ):
         raise UserError(f"{path}: values are not label numbers (0, 1, 2 ...); is this an image?")
-    return numbers_xyz
 
 
 def map_labels(

@@ -43,6 +43,9 @@ class PreparedSubject:
         intensity_sd: their standard deviation, in the file's units.
         n_label_voxels_outside_roi: labelled voxels of the file that the region does not contain.
         registration_similarity: what the registration reported, or None where there was none.
+        n_label_voxels: labelled voxels of the file.
+        label_box_mm: what they span in the common space, RAS mm: lowest x, y, z, highest x, y, z;
+            None where there is no label map.
     """
 
     subject: Subject
@@ -55,6 +58,8 @@ class PreparedSubject:
     intensity_sd: float
     n_label_voxels_outside_roi: int = 0
     registration_similarity: float | None = None
+    n_label_voxels: int = 0
+    label_box_mm: tuple[float, ...] | None = None
 
 
 def roi_affine(roi: RoiSettings) -> Affine:
@@ -114,23 +119,24 @@ def prepare_subject(
         raise UserError(f"{who}: every brain voxel is {mean:g}; is this a mask, not an image?")
     white_matter, source = _white_matter(raw, mean, sd, brain_v)
 
-    native_from_common = np.linalg.inv(
-        raw.image.affine_ras
-        if common_from_native is None
-        else common_from_native @ raw.image.affine_ras
-    )
-    voxel_from_roi = native_from_common @ roi_affine(roi)
+    common_from_voxel = raw.image.affine_ras
+    if common_from_native is not None:
+        common_from_voxel = common_from_native @ raw.image.affine_ras
+    voxel_from_roi = np.linalg.inv(common_from_voxel) @ roi_affine(roi)
     shape = roi.shape_zhw
     intensity_zhw = resample_image(
         np.where(brain_xyz, intensity_xyz, np.float32(0)), brain_xyz, voxel_from_roi, shape
     )
     image_zhw = ((intensity_zhw.astype(np.float64) - mean) / sd).astype(np.float32)
     label_zhw = reference_zhw = None
-    n_outside = 0
+    n_outside = n_labelled = 0
+    box_mm: tuple[float, ...] | None = None
     if raw.label is not None:
         _check_grid(who, "label map", raw.label.shape, intensity_xyz.shape)
         label_zhw = resample_labels(raw.label, voxel_from_roi, shape)
-        n_outside = _n_outside(raw.label, voxel_from_roi, shape)
+        n_labelled = int(np.count_nonzero(raw.label))
+        n_outside = voxels_outside(raw.label, voxel_from_roi, shape)
+        box_mm = label_box_mm(raw.label, common_from_voxel)
         if not label_zhw.any():
             raise UserError(
                 f"{who}: no labelled voxel in the region of interest ({n_outside} outside it); "
@@ -150,7 +156,25 @@ def prepare_subject(
         intensity_sd=sd,
         n_label_voxels_outside_roi=n_outside,
         registration_similarity=registration_similarity,
+        n_label_voxels=n_labelled,
+        label_box_mm=box_mm,
     )
+
+
+def label_box_mm(label_xyz: LabelMap, common_from_voxel: Affine) -> tuple[float, ...]:
+    """What the labelled voxels span, their own size included.
+
+    Args:
+        label_xyz: 0 background; at least one voxel is labelled.
+        common_from_voxel: [4, 4], voxel index -> RAS mm of the common space.
+
+    Returns:
+        lowest x, y, z and highest x, y, z in mm.
+    """
+    at = np.argwhere(label_xyz > 0)
+    at_mm = at @ common_from_voxel[:3, :3].T + common_from_voxel[:3, 3]
+    half_mm = np.abs(common_from_voxel[:3, :3]).sum(axis=1) / 2
+    return tuple(float(mm) for mm in (*(at_mm.min(0) - half_mm), *(at_mm.max(0) + half_mm)))
 
 
 def mixture_white_matter(brain_v: Floats) -> float:
@@ -187,7 +211,7 @@ def _check_grid(who: str, what: str, shape: tuple[int, ...], image_shape: tuple[
         )
 
 
-def _n_outside(label_xyz: LabelMap, voxel_from_out: Affine, shape_out: Shape) -> int:
+def voxels_outside(label_xyz: LabelMap, voxel_from_out: Affine, shape_out: Shape) -> int:
     """Labelled voxels whose centre lies outside the region's box."""
     out_from_voxel = np.linalg.inv(voxel_from_out)
     at = np.argwhere(label_xyz > 0) @ out_from_voxel[:3, :3].T + out_from_voxel[:3, 3]

@@ -29,6 +29,9 @@ TEMPLATE_IMAGES = 40
 # Coarse to fine: shrink factor and smoothing of the working grid, iterations.
 LEVELS = ((4, 4.0, 100), (2, 2.0, 60), (1, 1.0, 30))
 SAMPLED_FRACTION = (1.0, 0.5, 0.12)
+# From a known pose the coarse level is not needed, and there is time for more samples.
+REFINING_LEVELS = ((2, 2.0, 60), (1, 1.0, 60))
+REFINING_FRACTION = (1.0, 0.3)
 SEED = 20181126
 MIN_SIMILARITY = 0.6
 
@@ -89,13 +92,17 @@ def mean_template(volumes: Iterable[Volume]) -> Volume:
     return Volume(mean_xyz, affine_ras)
 
 
-def register_affine(moving: Volume, moving_mask: Mask | None, template: Volume) -> AffineResult:
+def register_affine(
+    moving: Volume, moving_mask: Mask | None, template: Volume, start: Affine | None = None
+) -> AffineResult:
     """Register an image to the template.
 
     Args:
         moving: brain image in any pose within about 30 degrees of upright.
         moving_mask: its brain; None: its non-zero voxels.
-        template: mean image of the common space, background 0.
+        template: mean image of the common space, or an image in it, background 0.
+        start: [4, 4] RAS mm of the moving file -> of the template, to be refined from; None: begin
+            with the centres of mass.
 
     Raises:
         UserError: no alignment was found (similarity below 0.6).
@@ -104,7 +111,7 @@ def register_affine(moving: Volume, moving_mask: Mask | None, template: Volume) 
     if moving_mask is None:
         moving_mask = np.asarray(moving.array_xyz) != 0
     floating = _upright(moving, moving_mask)
-    transform, similarity = _search(fixed, floating)
+    transform, similarity = _search(fixed, floating, start)
     if similarity < MIN_SIMILARITY:
         raise UserError(
             f"registration: similarity {similarity:.2f} to the template, expected at least "
@@ -140,32 +147,42 @@ def _upright(volume: Volume, brain_xyz: Mask) -> sitk.Image:
     return image
 
 
-def _search(fixed: sitk.Image, floating: sitk.Image) -> tuple[sitk.AffineTransform, float]:
+def _search(
+    fixed: sitk.Image, floating: sitk.Image, start: Affine | None
+) -> tuple[sitk.AffineTransform, float]:
     """Affine from points of `fixed` to points of `floating`, and their correlation."""
     moments = sitk.CenteredTransformInitializerFilter.MOMENTS
     found = sitk.AffineTransform(
         sitk.CenteredTransformInitializer(fixed, floating, sitk.AffineTransform(3), moments)
     )
+    levels, sampled = LEVELS, SAMPLED_FRACTION
+    if start is not None:
+        levels, sampled = REFINING_LEVELS, REFINING_FRACTION
+        native_from_common = np.linalg.inv(start)
+        centre = np.array(found.GetCenter())
+        moved = native_from_common[:3, :3] @ centre + native_from_common[:3, 3]
+        found.SetMatrix(native_from_common[:3, :3].ravel().tolist())
+        found.SetTranslation((moved - centre).tolist())
     method = sitk.ImageRegistrationMethod()
     method.SetMetricAsCorrelation()
     method.SetMetricSamplingStrategy(method.RANDOM)
-    method.SetMetricSamplingPercentagePerLevel(list(SAMPLED_FRACTION), SEED)
+    method.SetMetricSamplingPercentagePerLevel(list(sampled), SEED)
     method.SetInterpolator(sitk.sitkLinear)
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=4.0, minStep=0.02, numberOfIterations=100, relaxationFactor=0.6
     )
     method.SetOptimizerScalesFromPhysicalShift()
-    method.SetShrinkFactorsPerLevel([shrink for shrink, _, _ in LEVELS])
-    method.SetSmoothingSigmasPerLevel([sigma_mm for _, sigma_mm, _ in LEVELS])
+    method.SetShrinkFactorsPerLevel([shrink for shrink, _, _ in levels])
+    method.SetSmoothingSigmasPerLevel([sigma_mm for _, sigma_mm, _ in levels])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
     method.SetInitialTransform(found, inPlace=True)
-    with _one_thread():
+    with one_thread():
         method.Execute(fixed, floating)
     return found, -float(method.GetMetricValue())
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Give SimpleITK one thread, so that sums have one order; its own setting is put back."""
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)

@@ -71,3 +71,109 @@ def write_challenge(folder: Path, rows: list[str], header: str) -> Path:
         write_nifti(folder / f"{part}-images" / f"{subject_id}_3.nii.gz", image_xyz)
         write_nifti(folder / f"{part}-labels" / f"{subject_id}_3_glm.nii.gz", label_xyz)
     return folder
+
+
+def head_volume(shape=(24, 26, 24), seed: int = 0) -> np.ndarray:
+    """A noisy image without a background of 0, int16: a head as a scanner gives it."""
+    return np.random.default_rng(seed).integers(20, 1200, shape).astype(np.int16)
+
+
+FOLDER_SHAPE = (40, 44, 36)
+FOLDER_AFFINE = np.array([[-2.0, 0, 0, 39], [0, 2, 0, -54], [0, 0, 2, -35], [0, 0, 0, 1]])
+FOLDER_HEADER = "id,person,image,mask,label,reference,age_years,sex,cdr,in_pool"
+
+
+def two_structures(shape=FOLDER_SHAPE) -> np.ndarray:
+    """Hippocampus (17, 53) and thalamus (10, 49) in FreeSurfer's numbers, with white matter."""
+    label_xyz = np.zeros(shape, np.int16)
+    label_xyz[14:17, 18:22, 16:20] = 17
+    label_xyz[23:26, 18:22, 16:20] = 53
+    label_xyz[18:20, 22:25, 16:20] = 10
+    label_xyz[20:22, 22:25, 16:20] = 49
+    label_xyz[14:26, 14:17, 16:20] = 2
+    return label_xyz
+
+
+def write_folder(folder: Path, n_labelled: int = 2, n_others: int = 2) -> Path:
+    """A plain folder of images in the common space and its table, `people.csv`."""
+    rows = [FOLDER_HEADER]
+    for n in range(n_labelled + n_others):
+        name = f"s{n}"
+        write_nifti(folder / "images" / f"{name}.nii.gz", brain(FOLDER_SHAPE, n), FOLDER_AFFINE)
+        segmentation = ""
+        if n < n_labelled:
+            segmentation = f"labels/{name}.nii.gz"
+            write_nifti(folder / segmentation, two_structures(), FOLDER_AFFINE)
+        age, sex, cdr = 30 + 10 * n, "FM"[n % 2], (0, 0.5, 1, 2)[n % 4]
+        rows.append(f"{name},,images/{name}.nii.gz,,{segmentation},,{age},{sex},{cdr},")
+    (folder / "people.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def write_bids(root: Path, people: tuple[str, ...] = ("01", "02", "03")) -> Path:
+    """A BIDS dataset of heads with masks, segmentations of the first two, and their dseg.tsv."""
+    rows = ["participant_id\tage\tsex\tcdr"]
+    masks, labels = root / "derivatives" / "masks", root / "derivatives" / "manual"
+    for n, person in enumerate(people):
+        anat = Path(f"sub-{person}") / "anat"
+        head_xyz = head_volume(FOLDER_SHAPE, n)
+        inside = (brain(FOLDER_SHAPE, n) != 0).astype(np.uint8)
+        write_nifti(root / anat / f"sub-{person}_T1w.nii.gz", head_xyz, FOLDER_AFFINE)
+        write_nifti(masks / anat / f"sub-{person}_desc-brain_mask.nii.gz", inside, FOLDER_AFFINE)
+        if n < 2:
+            name = f"sub-{person}_desc-manual_dseg.nii.gz"
+            write_nifti(labels / anat / name, two_structures(), FOLDER_AFFINE)
+        rows.append(f"sub-{person}\t{60 + n}\t{'FM'[n % 2]}\t{'n/a' if n else 0.5}")
+    (root / "participants.tsv").write_text("\n".join(rows) + "\n")
+    (labels / "dseg.tsv").write_text(
+        "index\tname\n17\tLeft-Hippocampus\n53\tRight-Hippocampus\n10\tLeft-Thalamus-Proper\n"
+        "49\tRight-Thalamus-Proper\n2\tLeft-Cerebral-White-Matter\n99\tLeft-Vessel\n"
+    )
+    return root
+
+
+def folder_cohort(folder: Path, **changed: object) -> dict:
+    """The cohort section for `write_folder`."""
+    return {
+        "images": {
+            "kind": "folder",
+            "folder": str(folder),
+            "table": str(folder / "people.csv"),
+            "in_common_space": True,
+        },
+        "labels": {"kind": "table", "protocol": "freesurfer"},
+        "structures": ["hippocampus", "thalamus"],
+        "roi": {"voxel_mm": 4.0},
+    } | changed
+
+
+def bids_cohort(root: Path, **changed: object) -> dict:
+    """The cohort section for `write_bids`."""
+    return {
+        "images": {
+            "kind": "bids",
+            "folder": str(root),
+            "masks": str(root / "derivatives" / "masks"),
+            "in_common_space": True,
+        },
+        "labels": {"kind": "bids", "folder": str(root / "derivatives" / "manual")},
+        "structures": ["hippocampus", "thalamus"],
+        "roi": {"voxel_mm": 4.0},
+    } | changed
+
+
+def experiment_values(cohort: dict, storage: Path) -> dict:
+    """The smallest experiment on such a cohort."""
+    return {
+        "name": "mini",
+        "storage": str(storage),
+        "cohort": cohort,
+        "grid": {"folds": 2, "use_folds": [0], "label_counts": [1], "ablation": None},
+        "gan": {
+            "fmaps": [8, 8, 8],
+            "minibatch": 8,
+            "phase_2": {"frozen_top_blocks": 1},
+            "latent_size": 8,
+        },
+        "synthesis": {"slices_per_phase": 10},
+    }

@@ -1,0 +1,110 @@
+"""A plain folder of images with a table: one row a session, paths relative to the folder.
+
+Columns: `id` and `image`, and where there is something to say `person` (the same for all sessions
+of one person), `mask`, `label`, `reference`, `age_years`, `sex` (F, M), `cdr`, `in_pool` (yes, no).
+An image file of the folder that no row names is an error: a row may have been forgotten.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gansfer.cohort.listed import Entry, Listing, SegmentationFile, check_id
+from gansfer.cohort.segmentations import Numbers
+from gansfer.cohort.sheets import Row, noted, read_rows, to_age, to_cdr, to_sex, to_yes_no
+from gansfer.errors import UserError
+
+COLUMNS = ("id", "image")
+FILE_COLUMNS = ("image", "mask", "label", "reference")
+KNOWN_COLUMNS = (*COLUMNS, "person", *FILE_COLUMNS[1:], "age_years", "sex", "cdr", "in_pool")
+IMAGE_ENDINGS = (".nii", ".nii.gz", ".mgz", ".mgh")
+
+
+def list_folder(
+    folder: Path,
+    table: Path,
+    labels: Numbers | None,
+    references: Numbers | None,
+    *,
+    resample_labels: bool = False,
+    resample_references: bool = False,
+) -> Listing:
+    """Sessions of a folder and its table.
+
+    Args:
+        folder: what the table's paths are relative to.
+        table: CSV or TSV.
+        labels: what the numbers of the column `label` mean; None: the column is not read.
+        references: what those of the column `reference` mean; None: it is not read.
+        resample_labels: bring labels on another grid to the image's.
+        resample_references: the same for references.
+    """
+    problems: list[str] = []
+    rows: list[tuple[int, Row]] = []
+    with noted(problems):
+        rows = read_rows(table, COLUMNS)
+        if not rows:
+            raise UserError(f"{table}: no row; write one a session")
+        if labels is not None and "label" not in rows[0][1]:
+            raise UserError(f"{table}: no column 'label'; it has {', '.join(rows[0][1])}")
+    entries: dict[str, Entry] = {}
+    named: dict[Path, str] = {}
+    for number, row in rows:
+        where = f"{table}: line {number}"
+        for column in FILE_COLUMNS:
+            if row.get(column):
+                named.setdefault((folder / row[column]).absolute(), row["id"])
+        with noted(problems):
+            check_id(where, row["id"], set(entries))
+            if not row["image"]:
+                raise UserError(f"{where}: {row['id']} has no image; name one, or drop the row")
+            image = folder / row["image"]
+            owner = next((one.id for one in entries.values() if one.image == image), None)
+            if owner is not None:
+                raise UserError(
+                    f"{where}: {row['image']} is {owner}'s image already; give each its own"
+                )
+            entries[row["id"]] = Entry(
+                id=row["id"],
+                person=row.get("person") or row["id"],
+                image=image,
+                age_years=to_age(table, number, "age_years", row.get("age_years", "")),
+                sex=to_sex(table, number, "sex", row.get("sex", "")),
+                cdr=to_cdr(table, number, "cdr", row.get("cdr", "")),
+                in_pool=to_yes_no(table, number, "in_pool", row.get("in_pool", ""), default=True),
+                mask=folder / row["mask"] if row.get("mask") else None,
+                label=_segmentation(folder, row.get("label"), labels, resample_labels),
+                reference=_segmentation(
+                    folder, row.get("reference"), references, resample_references
+                ),
+            )
+    problems += (
+        [
+            f"{path}: is in no row of {table}; add a row, or move the file away"
+            for path in _unnamed(folder, named)
+        ]
+        if rows
+        else []
+    )
+    return Listing(tuple(entries.values()), tuple(problems))
+
+
+def _segmentation(
+    folder: Path, text: str | None, numbers: Numbers | None, resample: bool
+) -> SegmentationFile | None:
+    if not text or numbers is None:
+        return None
+    return SegmentationFile(folder / text, numbers, resample)
+
+
+def _unnamed(folder: Path, named: dict[Path, str]) -> list[Path]:
+    """Image files of the folders that hold the named images, which no row names."""
+    folders = sorted({path.parent for path in named if path.parent.is_dir()} | {folder.absolute()})
+    files = {
+        path
+        for one in folders
+        if one.is_dir()
+        for path in one.iterdir()
+        if path.name.endswith(IMAGE_ENDINGS) and not path.name.startswith(".")
+    }
+    return sorted(files - set(named))

@@ -1,0 +1,215 @@
+"""A cohort given file by file: what `bids.py` and `folder.py` find becomes subjects and arrays.
+
+One label map a person: where several sessions of a person have one, the first is labelled and the
+others are images of the pool, so that nobody is in two folds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gansfer.cohort.masks import brain_mask, load_mask
+from gansfer.cohort.nifti import load_volume
+from gansfer.cohort.references import ReferenceFolder
+from gansfer.cohort.segmentations import Numbers, Segmentation, load_segmentation, whole_numbers
+from gansfer.cohort.sheets import noted
+from gansfer.cohort.subjects import RawSubject, Subject, Survey, Volume
+from gansfer.errors import UserError
+
+SAFE_ID = re.compile(r"\w[\w.-]*")
+
+
+@dataclass(frozen=True)
+class SegmentationFile:
+    """A segmentation, and what its numbers mean.
+
+    Attributes:
+        path: the file.
+        numbers: of its protocol.
+        resample: bring it to the image's grid where it is on another; else that is an error.
+    """
+
+    path: Path
+    numbers: Numbers
+    resample: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One imaging session and its files.
+
+    Attributes:
+        id: unique in the cohort, safe in a file name.
+        person: sessions of one person share it.
+        image: T1-weighted image.
+        age_years: or None where unknown.
+        sex: "F", "M" or None.
+        cdr: or None where unknown.
+        in_pool: belongs to the unlabelled pool.
+        mask: brain mask, or None.
+        label: manual labels, or None.
+        reference: segmentation for measuring only, or None.
+    """
+
+    id: str
+    person: str
+    image: Path
+    age_years: float | None = None
+    sex: str | None = None
+    cdr: float | None = None
+    in_pool: bool = True
+    mask: Path | None = None
+    label: SegmentationFile | None = None
+    reference: SegmentationFile | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a reader of tables and folders found.
+
+    Attributes:
+        entries: usable sessions, in the cohort's order.
+        problems: what the user must mend, one line each.
+        notes: what the user should know, one line each.
+    """
+
+    entries: tuple[Entry, ...]
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class ListedSource:
+    """Reader of the files of a listing."""
+
+    def __init__(
+        self,
+        listing: Listing,
+        *,
+        in_common_space: bool,
+        references: ReferenceFolder | None = None,
+    ) -> None:
+        """Take a listing.
+
+        Args:
+            listing: sessions and their files.
+            in_common_space: the images are in the common space; else they are registered.
+            references: a folder of segmentations by session, instead of the listing's own.
+        """
+        self._listing = listing
+        self._in_common_space = in_common_space
+        self._references = references
+        self._entries = {entry.id: entry for entry in listing.entries}
+        self._subjects = {one.id: one for one in _subjects_of(listing.entries)}
+
+    def subjects(self) -> tuple[Subject, ...]:
+        """Every session, in the listing's order.
+
+        Raises:
+            UserError: everything that is wrong with tables and folders, a line each.
+        """
+        return self.survey().checked()
+
+    def survey(self) -> Survey:
+        """Every usable session, and what is wrong with tables and folders."""
+        return Survey(tuple(self._subjects.values()), self._listing.problems, self._listing.notes)
+
+    def load(self, subject_id: str) -> RawSubject:
+        """One session's image, brain, label map and reference.
+
+        Raises:
+            UserError: everything that is wrong with its files, a line each.
+        """
+        if subject_id not in self._entries:
+            raise UserError(f"no subject {subject_id} in this cohort")
+        entry, subject = self._entries[subject_id], self._subjects[subject_id]
+        image = load_volume(entry.image)
+        label = entry.label if subject.labelled else None
+        problems: list[str] = []
+        brain_xyz = np.asarray(image.array_xyz) != 0
+        with noted(problems):
+            brain_xyz = _brain(entry, label, image)
+        found: Segmentation | None = None
+        reference_xyz: npt.NDArray[np.uint8] | None = None
+        with noted(problems):
+            if label is not None:
+                found = _segmentation(label, image, subject_id, brain_xyz, complete=True)
+        with noted(problems):
+            if entry.reference is not None:
+                reference_xyz = _segmentation(
+                    entry.reference, image, subject_id, brain_xyz, complete=False
+                ).label_xyz
+            elif self._references is not None:
+                reference_xyz = self._references.load(subject_id, image)
+        if problems:
+            raise UserError("\n".join(dict.fromkeys(problems)))
+        return RawSubject(
+            subject=subject,
+            image=image,
+            brain_mask=brain_xyz,
+            label=None if found is None else found.label_xyz,
+            white_matter_mask=None if found is None else found.white_matter_xyz,
+            reference=reference_xyz,
+            in_common_space=self._in_common_space,
+        )
+
+
+def check_id(where: str, session: str, taken: Sequence[str] | set[str]) -> None:
+    """Raise a UserError where a session's id is no name of a file, or was given before."""
+    if session in taken:
+        raise UserError(f"{where}: id {session!r} is given twice; give every session its own")
+    if not SAFE_ID.fullmatch(session):
+        raise UserError(
+            f"{where}: id {session!r} is no file name; use letters, digits, dots, dashes and "
+            "underscores"
+        )
+
+
+def _brain(entry: Entry, label: SegmentationFile | None, image: Volume) -> npt.NDArray[np.bool_]:
+    if entry.mask is not None:
+        return load_mask(entry.mask, image)
+    numbers_xyz = None
+    if label is not None:
+        numbers_xyz = whole_numbers(label.path, image, entry.id, resample=label.resample)
+    return brain_mask(entry.image, image, numbers_xyz)
+
+
+def _segmentation(
+    file: SegmentationFile,
+    image: Volume,
+    who: str,
+    brain_xyz: npt.NDArray[np.bool_],
+    *,
+    complete: bool,
+) -> Segmentation:
+    return load_segmentation(
+        file.path, image, who, file.numbers, brain_xyz, resample=file.resample, complete=complete
+    )
+
+
+def _subjects_of(entries: Sequence[Entry]) -> list[Subject]:
+    """Subjects of sessions; a person's first labelled session, else the first, has the repeats."""
+    main: dict[str, str] = {}
+    labelled = {entry.person: entry.id for entry in reversed(entries) if entry.label is not None}
+    for entry in entries:
+        main.setdefault(entry.person, labelled.get(entry.person, entry.id))
+    return [
+        Subject(
+            id=entry.id,
+            age_years=entry.age_years,
+            sex=entry.sex,
+            cdr=entry.cdr,
+            labelled=labelled.get(entry.person) == entry.id,
+            in_pool=entry.in_pool,
+            repeat_of=None if main[entry.person] == entry.id else main[entry.person],
+            labelled_as=None
+            if labelled.get(entry.person) == entry.id
+            else labelled.get(entry.person),
+        )
+        for entry in entries
+    ]

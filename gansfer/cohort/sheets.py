@@ -1,0 +1,148 @@
+"""Tables of people as they come: CSV or TSV, commas, semicolons or tabs, with or without a BOM.
+
+Nothing is guessed from a bad cell: it is an error that names file, line and column.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from gansfer.errors import UserError
+
+CDR_VALUES = (0.0, 0.5, 1.0, 2.0, 3.0)
+OLDEST_YEARS = 120.0
+UNKNOWN = ("", "n/a", "na", "nan")
+DELIMITERS = ",;\t"
+_SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "o": None, "other": None}
+_YES_NO = {"1": True, "yes": True, "true": True, "0": False, "no": False, "false": False}
+
+Row = dict[str, str]
+
+
+@contextmanager
+def noted(problems: list[str]) -> Iterator[None]:
+    """Note a user's mistake, one entry a line, and go on after the block."""
+    try:
+        yield
+    except UserError as error:
+        problems.extend(str(error).splitlines())
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, Row]]:
+    """Rows of a table with their line numbers; values are stripped, absent ones are empty.
+
+    Args:
+        path: CSV or TSV in UTF-8; what separates its columns is read from the first line.
+        columns: columns that must be there.
+
+    Raises:
+        UserError: the file is missing or not a table with these columns.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such table; is the download complete?")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            first = file.readline()
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=max(DELIMITERS, key=first.count))
+            reader.fieldnames = names = [name.strip() for name in reader.fieldnames or ()]
+            missing = [name for name in columns if name not in names]
+            if missing:
+                raise UserError(
+                    f"{path}: no column {missing[0]!r}; it has {', '.join(names) or 'none'}"
+                )
+            rows: list[tuple[int, Row]] = []
+            for line in reader:
+                if None in line:
+                    raise UserError(
+                        f"{path}: line {reader.line_num}: more cells than the {len(names)} "
+                        "columns; put a value that holds the separator into quotes"
+                    )
+                rows.append((reader.line_num, {k: (v or "").strip() for k, v in line.items()}))
+            return rows
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}); make it readable to you"
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: not a CSV file in UTF-8 ({error}); export it again") from error
+
+
+def to_number(path: Path, line_number: int, column: str, text: str) -> float | None:
+    """A number of a table; blank and N/A are None.
+
+    Raises:
+        UserError: the text is no number.
+    """
+    if text.lower() in UNKNOWN:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(
+            f"{path}: line {line_number}: {column} is {text!r}, expected a number such as 74.5; "
+            "correct the row"
+        ) from None
+
+
+def to_age(path: Path, line_number: int, column: str, text: str) -> float | None:
+    """An age in years; blank and N/A are None.
+
+    Raises:
+        UserError: it is no number of years that people reach.
+    """
+    age_years = to_number(path, line_number, column, text)
+    if age_years is not None and not 0 <= age_years <= OLDEST_YEARS:
+        raise UserError(
+            f"{path}: line {line_number}: {column} is {text}, expected 0 to {OLDEST_YEARS:g} "
+            "years; correct the row"
+        )
+    return age_years
+
+
+def to_cdr(path: Path, line_number: int, column: str, text: str) -> float | None:
+    """A Clinical Dementia Rating; blank and N/A are None.
+
+    Raises:
+        UserError: it is none of 0, 0.5, 1, 2 and 3.
+    """
+    cdr = to_number(path, line_number, column, text)
+    if cdr is not None and cdr not in CDR_VALUES:
+        raise UserError(
+            f"{path}: line {line_number}: {column} is {text}, expected 0, 0.5, 1, 2 or 3; "
+            "correct the row"
+        )
+    return cdr
+
+
+def to_sex(path: Path, line_number: int, column: str, text: str) -> str | None:
+    """F, M or None; blank, N/A and other are None.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if text.lower() in UNKNOWN:
+        return None
+    if text.lower() not in _SEXES:
+        raise UserError(
+            f"{path}: line {line_number}: {column} is {text!r}, expected F or M; correct the row"
+        )
+    return _SEXES[text.lower()]
+
+
+def to_yes_no(path: Path, line_number: int, column: str, text: str, default: bool) -> bool:
+    """A yes or a no; blank and N/A are the default.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if text.lower() in UNKNOWN:
+        return default
+    if text.lower() not in _YES_NO:
+        raise UserError(
+            f"{path}: line {line_number}: {column} is {text!r}, expected yes or no; correct the row"
+        )
+    return _YES_NO[text.lower()]
