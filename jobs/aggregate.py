@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
@@ -11,14 +12,22 @@ from gansfer.cohort.shards import TABLE_NAME
 from gansfer.cohort.subjects import Subject
 from gansfer.cohort.table import read_table
 from gansfer.report.build import ReportSummary, build_report
-from gansfer.report.pictures import Picture
+from gansfer.report.pictures import Kind, Picture
 from gansfer.report.results import Meta
+from jobs.cohort_spec import OasisImages, PhantomImages
 from jobs.context import Context, Outcome
 from jobs.plan import Plan, Task
-from jobs.spec import STAGES, Experiment, PhantomImages
+from jobs.spec import STAGES, Experiment
 from jobs.storage import Ledger, Storage
 
 _SETS = {"train_segmenter": "test", "segment_cohort": "cohort"}
+_SYNTHETIC_KINDS: tuple[Kind, ...] = (
+    "latents",
+    "embedding",
+    "postprocessing",
+    "rejected",
+    "nearest",
+)
 
 
 def aggregate(context: Context) -> Outcome:
@@ -37,7 +46,33 @@ def write_report(plan: Plan, storage: Storage) -> ReportSummary:
         _expected(plan, ledger),
         _meta(plan, ledger),
         _pictures(plan, storage, ledger),
+        _quality(plan, storage, ledger),
     )
+
+
+def watch_report(plan: Plan, storage: Storage, every_s: float) -> Iterator[ReportSummary]:
+    """Write the report now, and again whenever a task has ended; yield each until it is complete.
+
+    Args:
+        plan: the experiment's tasks.
+        storage: where their products are.
+        every_s: seconds between looks.
+    """
+    seen: tuple[str | None, ...] | None = None
+    while True:
+        ledger = Ledger(plan, storage)
+        now = tuple(
+            (ledger.manifest(task) or {}).get("finished")
+            for task in plan.tasks
+            if task.stage != "aggregate"
+        )
+        if now != seen:
+            seen = now
+            summary = write_report(plan, storage)
+            yield summary
+            if summary.complete:
+                return
+        time.sleep(every_s)
 
 
 def _subjects(storage: Storage) -> dict[str, Subject]:
@@ -159,7 +194,9 @@ def _dataset(experiment: Experiment) -> str:
             f"the built-in phantom cohort at {voxel_mm:g} mm, {images.labelled} labelled and "
             f"{images.unlabelled} unlabelled subjects"
         )
-    return f"OASIS-1 layout in {Path(images.discs).name} at {voxel_mm:g} mm"
+    if isinstance(images, OasisImages):
+        return f"OASIS-1 layout in {Path(images.discs).name} at {voxel_mm:g} mm"
+    return f"{images.kind} layout in {Path(images.folder).name} at {voxel_mm:g} mm"
 
 
 def _pool_rule(experiment: Experiment) -> str:
@@ -172,16 +209,38 @@ def _pool_rule(experiment: Experiment) -> str:
 
 
 def _pictures(plan: Plan, storage: Storage, ledger: Ledger) -> list[Picture]:
-    """Sample grids and loss curves of every GAN that is done."""
-    kinds: tuple[Literal["samples", "losses"], ...] = ("samples", "losses")
+    """Sample grids and loss curves of every GAN, and what shows its slices, where it is done."""
     pictures = []
     for task in plan.of_stage("train_gan"):
-        cell = task.cell
-        for kind in kinds:
-            for phase in (1, 2, 3):
-                path = storage.phase(task, phase) / f"{kind}.png"
-                if path.exists() and ledger.done(task):
-                    pictures.append(
-                        Picture(kind, path, cell.seed, cell.fold, cell.labels, cell.group, phase)
-                    )
+        for phase in (1, 2, 3):
+            folder = storage.phase(task, phase)
+            pictures += _pictures_of(task, folder, ("samples", "losses"), ledger, phase)
+    for task in plan.of_stage("synthesise"):
+        pictures += _pictures_of(task, storage.folder(task), _SYNTHETIC_KINDS, ledger)
     return pictures
+
+
+def _pictures_of(
+    task: Task, folder: Path, kinds: Sequence[Kind], ledger: Ledger, phase: int | None = None
+) -> list[Picture]:
+    if not ledger.done(task):
+        return []
+    cell = task.cell
+    return [
+        Picture(kind, path, cell.seed, cell.fold, cell.labels, cell.group, phase)
+        for kind in kinds
+        if (path := folder / f"{kind}.png").exists()
+    ]
+
+
+def _quality(plan: Plan, storage: Storage, ledger: Ledger) -> pd.DataFrame:
+    """All `quality.csv` of the synthetic slices as one table, with the cell."""
+    tables = []
+    for task in plan.of_stage("synthesise"):
+        path = storage.folder(task) / "quality.csv"
+        if ledger.done(task) and path.exists():
+            cell = task.cell
+            table = pd.read_csv(path)
+            place = {"seed": cell.seed, "fold": cell.fold, "labels": cell.labels}
+            tables.append(table.assign(**place, group=cell.group))
+    return pd.concat(tables) if tables else pd.DataFrame()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -18,9 +20,14 @@ from jobs.display import Display
 from jobs.experiment_file import load_experiment, save_experiment
 from jobs.local import run_locally
 from jobs.plan import Plan, make_plan
+from jobs.product_cli import register as register_products
 from jobs.spec import STAGES, Experiment
+from jobs.status_view import wide_console
 from jobs.storage import Ledger, Storage
 from jobs.worker import DONE, MISTAKE, STOPPED
+
+if TYPE_CHECKING:  # a login node has no pandas
+    from gansfer.report.build import ReportSummary
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,6 +36,7 @@ app = typer.Typer(
     help="GANsfer Learning: segment medical images with almost no labels, as a batch job.",
 )
 register(app)
+register_products(app)
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="the experiment's YAML file")]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
 INCOMPLETE = 3
@@ -64,17 +72,17 @@ def run(
         reason = state.get("reason") if state.get("state") in ("failed", "blocked") else None
         killed = f"its process was killed (signal {-code})" if code < 0 else f"exit code {code}"
         typer.echo(f"failed  {task_id}: {reason or killed}; see {storage.log(task)}", err=True)
+    unfinished = [task.id for task in chosen.tasks if not result.is_finished(task)]
     n_saved = list(result.ended.values()).count(STOPPED)
-    stopped = result.asked_to_stop or n_saved > 0
+    stopped = bool(unfinished) and (result.asked_to_stop or n_saved > 0)
     if stopped:
         tasks = "1 task" if n_saved == 1 else f"{n_saved} tasks"
         typer.echo(f"stopped: state of {tasks} saved; run the same command again to go on")
-    unfinished = [task.id for task in chosen.tasks if not result.is_finished(task)]
     if until is None and not stopped:
         _print_results(console, storage, nothing_to_do=not result.ended)
     if failures:
         raise typer.Exit(MISTAKE if MISTAKE in failures.values() else 1)
-    if stopped and unfinished:
+    if stopped:
         raise typer.Exit(STOPPED)
     if unfinished:
         raise typer.Exit(INCOMPLETE)
@@ -123,14 +131,35 @@ def show_plan(config: ConfigPath, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def validate(config: ConfigPath) -> None:
-    """Check the experiment, its files and this machine, before anything runs."""
-    from jobs.validation import check_machine, check_sources
+def validate(
+    config: ConfigPath,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="processes that read files [default: one a core]")
+    ] = None,
+) -> None:
+    """Check the experiment, every file of its cohort and the machine; list all that is wrong."""
+    from jobs.validation import validate_experiment
 
     experiment = load_experiment(config)
-    check_sources(experiment)
-    check_machine(experiment, experiment.run.workers)
+    for note in validate_experiment(experiment, workers):
+        typer.echo(f"note: {note}")
     typer.echo(f"{config}: valid ({len(make_plan(experiment).tasks)} tasks)")
+
+
+@app.command("inspect")
+def inspect_command(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="a prepared cohort, or its experiment's folder")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="folder for the contact sheets [default: the cohort's]")
+    ] = None,
+) -> None:
+    """Print who is in a prepared cohort and what is unusual, and draw its contact sheets."""
+    from jobs.inspection import inspect_cohort
+
+    for sheet in inspect_cohort(path, out, wide_console()):
+        typer.echo(f"contact sheet: {sheet}")
 
 
 @app.command()
@@ -152,17 +181,38 @@ def schema() -> None:
 
 
 @app.command()
-def aggregate(config: ConfigPath) -> None:
+def aggregate(
+    config: ConfigPath,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="refresh while tasks finish; leave with Ctrl-C")
+    ] = False,
+    every: Annotated[float, typer.Option(min=1, help="seconds between looks of --watch")] = 30.0,
+) -> None:
     """Make the report from whatever is there; exit code 3 when something is missing."""
-    from jobs.aggregate import write_report
+    from jobs.aggregate import watch_report, write_report
 
     plan = make_plan(load_experiment(config))
     storage = Storage(plan.experiment)
     _remember(plan.experiment, storage)
-    summary = write_report(plan, storage)
+    if watch:
+        complete = _watched(watch_report(plan, storage, every))
+    else:
+        complete = write_report(plan, storage).complete
     _print_results(Console(), storage, nothing_to_do=False)
-    if summary.missing:
+    if not complete:
         raise typer.Exit(INCOMPLETE)
+
+
+def _watched(summaries: Iterator[ReportSummary]) -> bool:
+    """Print each report's first line; whether the last one was complete."""
+    complete = False
+    try:
+        for summary in summaries:
+            complete = summary.complete
+            typer.echo(f"{datetime.now():%H:%M:%S}  {summary.state}")
+    except KeyboardInterrupt:
+        typer.echo("")
+    return complete
 
 
 def main() -> None:

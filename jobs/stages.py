@@ -40,6 +40,7 @@ from jobs.plan import Arm, Cell
 from jobs.predictions import write_predictions
 from jobs.preparation import prepared_subjects, remove_parts
 from jobs.spec import StageName
+from jobs.synthesis_description import describe_synthesis
 from jobs.training_data import CellData, all_folds
 
 Labels = npt.NDArray[np.uint8]
@@ -114,6 +115,7 @@ def synthesise(context: Context) -> Outcome:
             "score_median": float(np.median(score_k)),
             "labelled_fraction": float((labelled.label_khw > 0).mean()),
         }
+    describe_synthesis(context, labelling)
     return Outcome(tuple(f"phase-{phase}.h5" for phase in (1, 2, 3)), facts)
 
 

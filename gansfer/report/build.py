@@ -15,6 +15,9 @@ from gansfer.report.completeness import completeness_line, missing_in_words
 from gansfer.report.figures import draw_figures
 from gansfer.report.page import DASH, Bullets, Page, Part, Section, Terms, write_page
 from gansfer.report.pictures import Picture, picture_sections
+from gansfer.report.quality_figures import draw_quality_figures
+from gansfer.report.quality_sections import quality_section
+from gansfer.report.quality_tables import quality_tables, write_tables
 from gansfer.report.result_sections import facts, key_section
 from gansfer.report.results import Meta, Results, compute, write_csvs
 from gansfer.report.rows import rows_by
@@ -64,6 +67,7 @@ def build_report(
     expected: pd.DataFrame,
     meta: Meta,
     pictures: Sequence[Picture] = (),
+    quality: pd.DataFrame | None = None,
 ) -> ReportSummary:
     """Write `tables/*.csv`, `figures/*.png` and `*.pdf`, and last `index.html`.
 
@@ -75,6 +79,7 @@ def build_report(
         expected: the planned cells: seed, fold (-1: to be chosen), labels, arm, set.
         meta: what to say beside the numbers.
         pictures: PNGs of the stages, to be shown in the page.
+        quality: measures of the synthetic slices, columns `quality_tables.COLUMNS`; None: none.
 
     Raises:
         UserError: the metrics lack a column, or a picture is no PNG.
@@ -84,6 +89,12 @@ def build_report(
         results = compute(metrics, expected, meta)
     written = write_csvs(folder / "tables", results)
     figures = draw_figures(folder / "figures", results, meta)
+    synthetic = None if quality is None or quality.empty else quality_tables(quality)
+    about_synthetic = None
+    if synthetic is not None:
+        written += write_tables(folder / "tables", synthetic)
+        figures |= draw_quality_figures(folder / "figures", synthetic, meta["structures"])
+        about_synthetic = quality_section(synthetic, meta["structures"], figures)
     written += [path for png in figures.values() for path in (png, png.with_suffix(".pdf"))]
     state = completeness_line(results.missing, expected)
     phrases = missing_in_words(results.missing)
@@ -93,7 +104,7 @@ def build_report(
         complete=results.missing.empty,
         lead=_lead(meta),
         facts=facts(results, meta),
-        sections=_sections(results, meta, figures, pictures, phrases),
+        sections=_sections(results, meta, figures, pictures, phrases, about_synthetic),
         footer="After Bowles, Gunn, Hammers and Rueckert, “GANsfer Learning: Combining labelled "
         "and unlabelled data for GAN based data augmentation” (2018).",
     )
@@ -120,6 +131,7 @@ def _sections(
     figures: Mapping[str, Path],
     pictures: Sequence[Picture],
     missing: Sequence[str],
+    about_synthetic: Section | None,
 ) -> list[Section]:
     measured = [
         key_section(results, meta, figures),
@@ -128,6 +140,7 @@ def _sections(
         cohort_section(results, meta, figures),
         stratification_section(results, meta),
         distance_section(results),
+        about_synthetic,
     ]
     sections = [section for section in measured if section is not None]
     sections += picture_sections(pictures, meta["analysis_fold"])

@@ -1,6 +1,6 @@
 """What a generator's phases add: Fig. 6 (t-SNE) and Fig. 7 (latents that began alike).
 
-Legend: N slices or latents, H W rows and columns, P phases, K latents shown, D neighbours.
+Legend: N slices or latents, H W rows and columns, K latents shown.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy.typing as npt
 from matplotlib.figure import Figure
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from sklearn.metrics import pairwise_distances
 
 from gansfer.report.slices import slice_table
 from gansfer.report.style import INK, report_style, save_png_and_pdf
@@ -90,36 +89,6 @@ def embedding_figure(
         save_png_and_pdf(figure, path)
 
 
-def latents_that_begin_alike(
-    image_nhw: npt.NDArray[np.floating], latents_shown: int = 9, regions: int = 2
-) -> npt.NDArray[np.int64]:
-    """Choose latents that map to nearly the same slice after phase 1 (Fig. 7).
-
-    A region is a slice with its nearest others; the tightest is taken first, then the tightest
-    that shares no slice with those before it.
-
-    Args:
-        image_nhw: [N, H, W] MR channel of each latent's slice after phase 1.
-        latents_shown: K.
-        regions: how many such sets; fewer if the slices do not suffice.
-
-    Returns:
-        [regions, K] indices into N.
-    """
-    flat = image_nhw.reshape(len(image_nhw), -1)
-    distance_nn = pairwise_distances(flat)
-    nearest_nk = np.argsort(distance_nn, axis=1, kind="stable")[:, :latents_shown]
-    tightness_n = np.take_along_axis(distance_nn, nearest_nk, axis=1).max(axis=1)
-    chosen: list[npt.NDArray[np.int64]] = []
-    for anchor in np.argsort(tightness_n, kind="stable"):
-        members = nearest_nk[anchor]
-        if all(np.intersect1d(members, other).size == 0 for other in chosen):
-            chosen.append(members)
-        if len(chosen) == regions:
-            break
-    return np.stack(chosen)
-
-
 def same_latents_figure(
     path: Path,
     image_by_phase: Mapping[str, npt.NDArray[np.floating]],
@@ -134,7 +103,7 @@ def same_latents_figure(
         path: the PNG; the PDF goes beside it.
         image_by_phase: name of a phase -> [N, H, W] slices of all latents.
         label_by_phase: name of a phase -> [N, H, W] label maps.
-        region_rk: [regions, K] of `latents_that_begin_alike`.
+        region_rk: [regions, K] indices of latents that map to nearly one slice after phase 1.
         structures: names, in the order of the label values.
         title: above the picture.
     """

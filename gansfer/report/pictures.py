@@ -16,6 +16,7 @@ Kind = Literal[
     "embedding",
     "postprocessing",
     "rejected",
+    "nearest",
     "losses",
     "segmentations",
 ]
@@ -42,6 +43,10 @@ _KINDS: dict[Kind, tuple[str, str]] = {
     "rejected": (
         "Rejected slices (paper: Fig. 4)",
         "Removed by the realism filter, the farthest from any real slice first.",
+    ),
+    "nearest": (
+        "Generated slices nearest to a real one",
+        "The kept slices that come nearest to any slice the GAN saw, each above that slice.",
     ),
     "segmentations": (
         "Segmentations of test subjects",
@@ -97,7 +102,7 @@ def picture_sections(pictures: Sequence[Picture], analysis_fold: int | None) -> 
     for title, kinds in (
         (
             "What the generator draws",
-            ("samples", "latents", "embedding", "postprocessing", "rejected"),
+            ("samples", "latents", "embedding", "postprocessing", "rejected", "nearest"),
         ),
         ("Segmentations", ("segmentations",)),
         ("Cohort and training", ("cohort", "losses")),

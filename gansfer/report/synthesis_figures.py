@@ -11,13 +11,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gansfer.report.slices import slice_table
+from gansfer.report.slices import grey_window, slice_table
 from gansfer.report.style import structure_title
+
+_CONTRAST = "B masked contrast"
 
 
 def postprocessing_figure(
     path: Path,
     image_hw: npt.NDArray[np.floating],
+    contrast_shw: npt.NDArray[np.floating],
     mask_by_step: Mapping[str, npt.NDArray[np.bool_]],
     structures: Sequence[str],
     shown: Sequence[str],
@@ -28,6 +31,7 @@ def postprocessing_figure(
     Args:
         path: the PNG; the PDF goes beside it.
         image_hw: [H, W] MR channel of the slice.
+        contrast_shw: [S, H, W] generated contrast inside the masks: the second column, B.
         mask_by_step: name of a step, in order -> [S, H, W] pixels of each structure after it.
         structures: names, in order.
         shown: the structures to show.
@@ -37,14 +41,19 @@ def postprocessing_figure(
     label_rchw = np.stack(
         [np.stack([mask_shw[k] * (k + 1) for mask_shw in mask_by_step.values()]) for k in index]
     )
+    image_rchw = np.broadcast_to(image_hw, label_rchw.shape).astype(np.float32)
+    black, white = grey_window(image_hw)
+    contrast_rhw = np.clip(contrast_shw[index].astype(np.float32), 0, None)
+    brightest_r11 = np.maximum(contrast_rhw.max(axis=(1, 2), keepdims=True), 1e-6)
+    grey_rhw = black + (white - black) * contrast_rhw / brightest_r11
     slice_table(
         path,
-        np.broadcast_to(image_hw, label_rchw.shape).astype(np.float32),
-        label_rchw.astype(np.int64),
+        np.insert(image_rchw, 1, grey_rhw, axis=1),
+        np.insert(label_rchw.astype(np.int64), 1, 0, axis=1),
         structures,
         title,
         row_titles=[structure_title(name) for name in shown],
-        column_titles=list(mask_by_step),
+        column_titles=np.insert(np.array(list(mask_by_step), object), 1, _CONTRAST).tolist(),
         also_pdf=True,
     )
 

@@ -10,16 +10,6 @@ from gansfer.report import embedding, synthesis_figures
 STRUCTURES = ("accumbens", "caudate")
 
 
-def test_latents_of_tight_disjoint_regions_are_found() -> None:
-    rng = np.random.default_rng(0)
-    centres = {0: (5.0, 0.01), 4: (-5.0, 0.1), 8: (0.0, 3.0)}  # place -> value, spread
-    image = np.concatenate(
-        [value + spread * rng.normal(size=(4, 6, 6)) for value, spread in centres.values()]
-    )
-    chosen = embedding.latents_that_begin_alike(image, latents_shown=4, regions=2)
-    assert [sorted(region) for region in chosen.tolist()] == [[0, 1, 2, 3], [4, 5, 6, 7]]
-
-
 def test_tsne_keeps_the_sets_apart_and_repeats_itself() -> None:
     rng = np.random.default_rng(0)
     real = rng.normal(size=(12, 6, 6))
@@ -57,6 +47,7 @@ def test_figures_of_the_gan_are_written_twice(tmp_path: Path) -> None:
     synthesis_figures.postprocessing_figure(
         tmp_path / "c.png",
         image[0],
+        mask * 0.5,
         {"mask": mask, "final": mask},
         STRUCTURES,
         ("caudate",),

@@ -1,0 +1,98 @@
+"""What the cells' `quality.csv` files come to: means over the cells that have them, with counts.
+
+Phase 0 is real slices against those of other people: the mark that generated ones are judged by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+
+from gansfer.atomic import write_text
+from gansfer.errors import UserError
+
+COLUMNS = ("seed", "fold", "labels", "group", "phase", "measure", "part", "value", "n")
+WASSERSTEIN_MR, WASSERSTEIN_LABELS = "sliced_wasserstein_mr", "sliced_wasserstein_labels"
+SUMMARY = (WASSERSTEIN_MR, WASSERSTEIN_LABELS, "precision", "recall", "density", "coverage")
+_SHAPES = ("present_fraction", "volume_mm3", "area_distance_mm2", "centroid_shift_mm")
+_AUDIT = ("nearest_distance_p01", "nearest_distance_p50", "fraction_nearer")
+_KEYS = ("labels", "phase", "measure")
+
+
+@dataclass(frozen=True)
+class QualityTables:
+    """Each becomes `tables/<field>.csv`, a row a mean: keys, `mean`, `n_cells`, `n_slices`.
+
+    `n_slices` is the fewest of any cell.
+    """
+
+    synthetic_quality: pd.DataFrame
+    synthetic_memorisation: pd.DataFrame
+    synthetic_labels: pd.DataFrame
+    synthetic_areas: pd.DataFrame
+
+
+def quality_tables(quality: pd.DataFrame) -> QualityTables:
+    """Average the cells' measures; a value that is not there is left out and not counted.
+
+    Args:
+        quality: columns `COLUMNS`, a row a number.
+
+    Raises:
+        UserError: a column is missing.
+    """
+    absent = [name for name in COLUMNS if name not in quality]
+    if absent:
+        raise UserError(f"quality table: no column {', '.join(absent)}; expected {COLUMNS}")
+    there = quality[quality["value"].notna()]
+    named = there["measure"].isin
+    return QualityTables(
+        synthetic_quality=_means(_summarised(there), _KEYS),
+        synthetic_memorisation=_means(there[named(_AUDIT)], _KEYS),
+        synthetic_labels=_means(there[named((*_SHAPES, "dice_with_nearest"))], (*_KEYS, "part")),
+        synthetic_areas=_means(
+            there[there["measure"].str.startswith("area_mm2_p")], (*_KEYS, "part")
+        ),
+    )
+
+
+def write_tables(folder: Path, tables: QualityTables) -> list[Path]:
+    """Write every table that has rows, six significant digits; return the files."""
+    written = []
+    for field in fields(tables):
+        table: pd.DataFrame = getattr(tables, field.name)
+        if len(table):
+            path = folder / f"{field.name}.csv"
+            write_text(path, table.to_csv(index=False, float_format="%.6g"))
+            written.append(path)
+    return written
+
+
+def means_by(table: pd.DataFrame) -> Mapping[tuple[object, ...], tuple[float, int]]:
+    """(labels, phase, measure[, part]) -> mean and number of cells."""
+    keys = [name for name in (*_KEYS, "part") if name in table]
+    return {
+        tuple(row[name] for name in keys): (float(row["mean"]), int(row["n_cells"]))
+        for row in table.to_dict("records")
+    }
+
+
+def _summarised(quality: pd.DataFrame) -> pd.DataFrame:
+    """One value a cell, phase and measure: the mean over scales and structures of a distance."""
+    rows = quality.copy()
+    distance = rows["measure"].str.startswith("sliced_wasserstein")
+    mr = rows["part"].eq("mr")
+    rows.loc[distance & mr, "measure"] = WASSERSTEIN_MR
+    rows.loc[distance & ~mr, "measure"] = WASSERSTEIN_LABELS
+    rows = rows[rows["measure"].isin(SUMMARY)]
+    cell = ["seed", "fold", "labels", "group", "phase", "measure"]
+    return rows.groupby(cell, as_index=False).agg(value=("value", "mean"), n=("n", "min"))
+
+
+def _means(quality: pd.DataFrame, keys: tuple[str, ...]) -> pd.DataFrame:
+    return quality.groupby(list(keys), as_index=False).agg(
+        mean=("value", "mean"), n_cells=("value", "size"), n_slices=("n", "min")
+    )
