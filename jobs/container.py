@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gansfer.atomic import write_json
 from gansfer.errors import UserError
-from jobs.spec import ChallengeLabels, Experiment, FolderReferences, OasisImages
+from jobs.spec import Experiment
 from jobs.storage import Storage
 
 
@@ -54,14 +54,7 @@ def source_paths(experiment: Experiment) -> list[Path]:
     Raises:
         UserError: one is given relative to the working folder, which a job does not share.
     """
-    cohort = experiment.cohort
-    named: dict[str, str] = {}
-    if isinstance(cohort.images, OasisImages):
-        named |= {"images.discs": cohort.images.discs, "images.table": cohort.images.table}
-    if isinstance(cohort.labels, ChallengeLabels):
-        named["labels.folder"] = cohort.labels.folder
-    if isinstance(cohort.references, FolderReferences):
-        named["references.folder"] = cohort.references.folder
+    named = {key: path for key, path, _ in experiment.cohort.places()}
     for key, path in named.items():
         if not Path(path).is_absolute():
             raise UserError(

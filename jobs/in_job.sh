@@ -40,6 +40,7 @@ trap : ALRM
   while sleep 5 && kill -ALRM $$ 2>/dev/null; do :; done
 ) &
 ticker=$!
+disown "$ticker" # no word in the log when it is ended
 while kill -0 "$child" 2>/dev/null; do
   [[ -z $asked ]] || kill -s "$asked" "$child" 2>/dev/null
   wait "$child"
@@ -62,10 +63,12 @@ if ((restarts >= max_requeues)); then
   exit "$code"
 fi
 for _ in 1 2 3 4 5; do
-  # Where SLURM itself ends the job (scancel, or a preemption that requeues), the state says so,
-  # and what comes next is not for us to say.
-  state=$(scontrol -o show job "$job" 2>/dev/null | sed -n 's/.* JobState=\([A-Z_]*\).*/\1/p')
-  [[ -z $state || $state == RUNNING ]] || break
+  # Where SLURM itself ends the job (scancel, or a preemption that requeues), or has started it
+  # elsewhere since (this node was lost), its state says so, and what comes next is not ours to say.
+  now=$(scontrol -o show job "$job" 2>/dev/null)
+  if [[ -n $now && ! ("$now " == *" JobState=RUNNING "* && "$now " == *" Restarts=$restarts "*) ]]; then
+    break
+  fi
   if scontrol requeue "$job"; then
     echo "gansfer: $job requeued, $((restarts + 1)) of at most $max_requeues times"
     sleep 60 # SLURM ends this script meanwhile

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
@@ -82,9 +82,9 @@ def run_locally(
     if not waiting:
         return run
     slots = workers or usable_cores()
-    context = _fork_server(plan.experiment.run.threads)
     processes: dict[str, BaseProcess] = {}
     with _stop_on_signals(processes) as stopping:
+        context = _fork_server(plan.experiment.run.threads)
         while waiting or processes:
             if stopping.is_set():
                 waiting, run.asked_to_stop = [], True
@@ -148,6 +148,7 @@ def _fork_server(threads: int) -> multiprocessing.context.ForkServerContext:
     context.set_forkserver_preload(["jobs.stages"])
     # Ctrl-C and `timeout` signal the whole process group. The server must outlive that to tell how
     # its tasks end, and a task takes SIGTERM once it can save: both inherit the blocked signals.
+    resource_tracker.ensure_running()  # it would unblock them
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOP_SIGNALS)
     try:
         forkserver.ensure_running()

@@ -30,6 +30,7 @@ from jobs.plan import Plan, Task
 from jobs.spec import Experiment, StageName, StageResources
 from jobs.storage import Storage
 from jobs.submissions import Sent, Submissions
+from jobs.worker import BUSY, STOPPED, run_task
 
 _BUSY_AGAIN_S = 60
 # Options that ask for GPUs in a site's own way: with one of them, --gpus-per-node is left out.
@@ -177,9 +178,8 @@ def run_element(experiment_file: str, task_id: str) -> None:
     def leave(number: int, frame: FrameType | None) -> None:
         raise SystemExit(STOPPED)
 
-    from jobs.worker import BUSY, STOPPED, run_task
-
-    # The worker sets its own handlers while there is something to save.
+    # First of all: submitit's handlers would end the job as failed. The worker sets its own while
+    # there is something to save.
     signal.signal(signal.SIGUSR2, leave)
     signal.signal(signal.SIGTERM, leave)
     logging.basicConfig(

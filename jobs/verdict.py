@@ -7,6 +7,7 @@ the ways of dying apart. Without SLURM's word the worker's last heartbeat has to
 from __future__ import annotations
 
 import pwd
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +43,8 @@ _REASONS: dict[str, tuple[Kind, str]] = {
 }
 _STOPPED_FOR_GOOD = "stopped with its state saved; run or submit again to go on"
 _SIGKILL = 9
+# slurmstepd's last words, where the job's state is a plain FAILED.
+_OUT_OF_MEMORY = re.compile(r"oom.kill|out of memory|memory limit", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -146,11 +149,11 @@ class Verdict:
             return self._status("failed", "stopped", _STOPPED_FOR_GOOD)
         if job.state == "COMPLETED" and finding.state == "stale":
             return self._status("stale", reason=finding.why)
-        if _SIGKILL in (job.killed_by, (job.exit_code or 0) - 128):
+        said = _last_line(self.log)
+        if _SIGKILL in (job.killed_by, (job.exit_code or 0) - 128) or _OUT_OF_MEMORY.search(said):
             return self._status("failed", "memory", "was killed, probably for its memory")
         kind = "mistake" if job.exit_code in (MISTAKE, BUSY) else "error"
         code = "" if job.exit_code is None else f" with exit code {job.exit_code}"
-        said = _last_line(self.log)
         return self._status("failed", kind, f"ended{code}{': ' if said else ''}{said}")
 
     def _by_worker(self, worker: dict[str, Any]) -> TaskStatus:

@@ -4,7 +4,10 @@
     fake        true: count instead of computing; false: the real stages
     steps       how far to count
     step_s      seconds a step takes
-    faults      task id -> one of error, mistake, memory, deaf, slow
+    faults      task id -> one of error, mistake, memory, deaf, held
+
+A held task does one step an attempt and waits there until it is asked to stop, or until the file
+says so no more.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ from gansfer.atomic import write_text
 from gansfer.errors import UserError
 from gansfer.progress import StopRequested
 
-_SLOW_STEP_S = 1.0
+
+def _read() -> dict[str, Any]:
+    return json.loads(Path(os.environ["GANSFER_PLANTED"]).read_text())
 
 
 def _load_real() -> Any:
@@ -52,22 +57,24 @@ class _FakeContext:
     device: str = "fake"
 
 
-class _Slow:
-    """A watch at which every step takes a second."""
+class _Paced:
+    """A watch at which every step takes `step_s`, and at which a held task is held."""
 
-    def __init__(self, watch: Any, step_s: float) -> None:
-        self.watch, self.step_s = watch, step_s
+    def __init__(self, watch: Any, task_id: str, step_s: float) -> None:
+        self.watch, self.task_id, self.step_s = watch, task_id, step_s
 
     def report(self, *args: Any, **kwargs: Any) -> None:
         self.watch.report(*args, **kwargs)
         time.sleep(self.step_s)
+        while _read()["faults"].get(self.task_id) == "held" and not self.stopping():
+            time.sleep(0.2)
 
     def stopping(self) -> bool:
         return self.watch.stopping()
 
 
-_planted = json.loads(Path(os.environ["GANSFER_PLANTED"]).read_text())
-if _planted.get("fake"):
+_planted = _read()
+if _planted["fake"]:
     Context = _FakeContext
 else:
     _real = _load_real()
@@ -76,36 +83,34 @@ else:
 
 def run_stage(context: Any) -> Any:
     """Misbehave if so planted, then count or run the real stage."""
-    fault = _planted.get("faults", {}).get(context.task.id)
+    fault = _planted["faults"].get(context.task.id)
     print(f"attempt {os.environ.get('SLURM_RESTART_COUNT', '0')} of {context.task.id}", flush=True)
     if fault == "error":
         raise ValueError("planted error\nwith a second line")
     if fault == "mistake":
         raise UserError("planted: found 3, expected 4; mend it")
     if fault == "memory":
-        hog = bytearray(600 * 2**20)
+        hog = bytearray(1536 * 2**20)
         while True:
             time.sleep(1)
             hog[::4096] = b"x" * len(hog[::4096])
     if fault == "deaf":
         while True:
             time.sleep(1)
-    step_s = _SLOW_STEP_S if fault == "slow" else _planted.get("step_s", 0.0)
-    if not _planted.get("fake"):
-        watch = _Slow(context.watch, step_s)
+    watch = _Paced(context.watch, context.task.id, _planted["step_s"])
+    if not _planted["fake"]:
         return _real.run_stage(Context(context.plan, context.storage, context.task, watch))
-    return _count(context, _planted.get("steps", 3), step_s)
+    return _count(context, watch, _planted["steps"])
 
 
-def _count(context: Any, steps: int, step_s: float) -> _FakeOutcome:
+def _count(context: Any, watch: Any, steps: int) -> _FakeOutcome:
     folder = context.storage.folder(context.task)
     saved = folder / "counted.txt"
     start = int(saved.read_text()) if saved.exists() else 0
     for step in range(start, steps):
         print(f"step {step}", flush=True)
-        time.sleep(step_s)
-        context.watch.report(step + 1, steps, "steps", "phase 1")
-        if context.watch.stopping():
+        watch.report(step + 1, steps, "steps", "phase 1")
+        if watch.stopping():
             write_text(saved, str(step + 1))
             raise StopRequested
     inputs = [context.storage.read_manifest(context.plan.by_id[i]) for i in context.task.needs]

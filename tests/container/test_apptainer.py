@@ -1,0 +1,51 @@
+"""Proof 5: apptainer.def built by a real Apptainer, and the grid inside the image on SLURM."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from building import run
+from trials import PLANTED, one_cpu
+
+pytestmark = [pytest.mark.container, pytest.mark.slurm, pytest.mark.slow]
+
+GAN = "train_gan/seed-0/fold-0/labels-01/group-0"
+
+
+def test_image_has_its_labels_help_and_version(apptainer, image):
+    labels = json.loads(run(apptainer, "inspect", "--labels", "--json", image))
+    found = labels["data"]["attributes"]["labels"]
+    assert found["org.opencontainers.image.revision"] == "under-test"
+    assert found["org.opencontainers.image.version"]
+    assert "gansfer submit" in run(apptainer, "run-help", image)
+    assert "Usage" in run(apptainer, "run", image, "--help")
+
+
+def test_grid_in_the_image_with_a_time_limit_that_requeues(trial, apptainer, image):
+    planted = ["--env", f"PYTHONPATH={PLANTED}", "--bind", f"{PLANTED}:{PLANTED}:ro"]
+    one = trial(
+        "boxed",
+        resources={"train_gan": one_cpu(1, minutes=1)},
+        cluster={
+            "signal_before_end_s": 30,
+            "stage_to_scratch": True,
+            "container": {"image": str(image), "command": str(apptainer), "options": planted},
+        },
+    )
+    # One GAN is so slow that it cannot end within its minute. Its file of faults has to be seen
+    # inside; storage is, so it lies there.
+    one.root.mkdir(parents=True)
+    one.planted = one.root / "planted.json"
+    one.plant(fake=False, step_s=0.0, **{GAN: "slow"})
+    one.gansfer("submit", "--yes")
+    ended = one.wait_for_end(900)
+    assert ended["counts"]["done"] == 28, one.gansfer("status")
+    folder = one.root / "gan" / "seed-0" / "fold-0" / "labels-01" / "group-0"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["attempts"] > 1
+    assert manifest["image_digest"].startswith("sha256:")
+    assert manifest["git_revision"] == "under-test"
+    log = Path(ended["tasks"][GAN]["log"]).read_text()
+    assert "requeued, 1 of at most" in log
