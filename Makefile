@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types clean
+.PHONY: demo test test-cluster lint types clean
 
 demo: $(VENV)/.installed  ## set up, then the whole method on the built-in cohort, to its report
 	$(BIN)/gansfer run configs/phantom.yaml
 
-test: $(VENV)/.installed-test  ## the test suite; SLURM and Apptainer tests skip where there is none
-	$(BIN)/python -m pytest -n 2 -m "not gpu"
+test: $(VENV)/.installed-test  ## the test suite, without what needs a GPU or a cluster
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu and not slurm and not container"
+
+test-cluster: $(VENV)/.installed-test  ## a real SLURM and a real Apptainer on this machine, as root
+	$(BIN)/python -m pytest tests/slurm tests/container -m "slurm or container" -rs
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .
