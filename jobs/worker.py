@@ -175,7 +175,7 @@ def _logging_to(path: Path) -> Iterator[None]:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
-    root.setLevel(logging.INFO)
+    _log.setLevel(logging.INFO)  # ours; of the libraries only warnings
     try:
         yield
     finally:

@@ -75,7 +75,7 @@ def dsc_by_age_figure(
             Line2D([], [], color=INK, lw=2, label="with synthetic (*), in the panel's colour"),
             *_histogram_handles(),
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncol=4)
+        figure.legend(handles=handles, loc="outside lower center", ncol=4 if len(counts) > 3 else 2)
         save_png_and_pdf(figure, path)
 
 
