@@ -29,9 +29,9 @@ TEMPLATE_IMAGES = 40
 # Coarse to fine: shrink factor and smoothing of the working grid, iterations.
 LEVELS = ((4, 4.0, 100), (2, 2.0, 60), (1, 1.0, 30))
 SAMPLED_FRACTION = (1.0, 0.5, 0.12)
-# From a known pose the coarse level is not needed, and there is time for more samples.
-REFINING_LEVELS = ((2, 2.0, 60), (1, 1.0, 60))
-REFINING_FRACTION = (1.0, 0.3)
+# From a known pose only the finest level is needed, and there is time for more samples.
+REFINING_LEVELS = ((1, 1.0, 100),)
+REFINING_FRACTION = (0.5,)
 SEED = 20181126
 MIN_SIMILARITY = 0.6
 

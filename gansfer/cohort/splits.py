@@ -121,8 +121,8 @@ def analysis_fold(all_folds: Sequence[Fold], subjects: Sequence[Subject]) -> tup
     n_alike = sum(row[0] == n_demented for row in ranked)
     if n_demented:
         why = (
-            f"every fold trains on somebody with CDR above 0; fold {index} has the fewest "
-            f"({n_demented}; {n_alike} such folds) and the lowest mean age among those ({age})"
+            f"every fold that is run trains on somebody with CDR above 0; fold {index} has the "
+            f"fewest ({n_demented}; {n_alike} such folds) and the lowest mean age of those ({age})"
         )
     else:
         why = (

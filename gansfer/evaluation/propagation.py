@@ -102,6 +102,8 @@ def warp_atlas(
     ants = _ants()
     target, image = (_ants_image(one, spacing_zhw_mm) for one in (target_zhw, image_zhw))
     label = _ants_image(label_zhw.astype(np.float32), spacing_zhw_mm)
+    # The seed alone (False): `registration(random_seed=...)` is ignored by antspyx 0.6.3.
+    ants.config.set_ants_deterministic(False, 1 + seed % (2**31 - 1))
     with tempfile.TemporaryDirectory(prefix="gansfer-syn-") as folder:
         found = ants.registration(
             fixed=target,
@@ -111,7 +113,6 @@ def warp_atlas(
             initial_transform="Identity",
             reg_iterations=_SYN_ITERATIONS,
             outprefix=str(Path(folder) / "warp"),
-            random_seed=1 + seed % (2**31 - 1),
         )
         # Beyond the atlas's own region lies background: its darkest value, no label.
         warped_image, warped_label = (
@@ -180,6 +181,6 @@ def _ants() -> Any:
     except ImportError as error:
         raise UserError(
             f"references by propagation need antspyx ({error}); install it with "
-            "pip install --no-deps -r requirements-propagation.txt"
+            "pip install --no-deps -r jobs/image/requirements-propagation.txt"
         ) from None
     return ants

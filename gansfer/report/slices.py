@@ -215,9 +215,13 @@ def _draw_tiles(axes: Axes, image_rchw: npt.NDArray[np.floating], zoom: int) -> 
     rows, columns, h, w = image_rchw.shape
     black, white = grey_window(image_rchw)
     grey_rchw = np.clip((image_rchw - black) / (white - black), 0, 1)
+    empty_rc = np.isnan(grey_rchw).all(axis=(2, 3))
+    # An empty tile's NaN would spread to its neighbours, which have weight 0 in its interpolation.
+    grey_rchw[empty_rc] = 0.0
     large = np.asarray(
         ndimage.zoom(grey_rchw, (1, 1, zoom, zoom), order=1, mode="nearest", grid_mode=True)
     )
+    large[empty_rc] = np.nan
     gap = _GAP_PX * zoom
     padded = np.pad(large, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=np.nan)
     mosaic = padded.transpose(0, 2, 1, 3).reshape(rows * (h * zoom + gap), -1)

@@ -58,9 +58,11 @@ def align_labelled(
     for subject in subjects:
         if subject.labelled:
             raw = source.load(subject.id)
-            target = source.load(copy_of[subject.id]).image if own_copies else template
             start_s = time.process_time()
-            found = register_affine(raw.image, raw.brain_mask, target)
+            found = register_affine(raw.image, raw.brain_mask, template)
+            if own_copies:
+                copy = source.load(copy_of[subject.id]).image
+                found = register_affine(raw.image, raw.brain_mask, copy, found.common_from_native)
             cpu_s.append(time.process_time() - start_s)
             prepared.append(prepare_subject(raw, roi, found.common_from_native, found.similarity))
     lost = sum(one.n_label_voxels_outside_roi for one in prepared)

@@ -96,7 +96,7 @@ def main() -> None:
             centroids_mm(native_xyz, native.affine_ras), centroids_mm(copy_xyz, copy.affine_ras)
         )
         found = register_affine(native, None, template)
-        own = register_affine(native, None, copy)
+        own = register_affine(native, None, copy, found.common_from_native)
         row = (
             mean_distance_mm(found.common_from_native, true, native),
             mean_distance_mm(own.common_from_native, true, native),

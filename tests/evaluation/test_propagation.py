@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import sys
 
 import numpy as np
@@ -9,6 +10,7 @@ from gansfer.errors import UserError
 from gansfer.evaluation.propagation import fuse_labels, propagate, warp_atlas
 from gansfer.progress import StopRequested
 
+os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")  # read when ants is loaded
 SPACING_MM = (2.0, 2.0, 2.0)
 
 
@@ -33,7 +35,8 @@ def _dice(a: np.ndarray, b: np.ndarray, value: int) -> float:
 def test_without_antspyx_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ants", None)
     image_zhw, label_zhw = _anatomy(0, 0)
-    with pytest.raises(UserError, match=r"need antspyx .* requirements-propagation\.txt"):
+    wanted = r"need antspyx .* jobs/image/requirements-propagation\.txt"
+    with pytest.raises(UserError, match=wanted):
         propagate(image_zhw, image_zhw[None], label_zhw[None], SPACING_MM, seed=0)
 
 
@@ -75,6 +78,17 @@ def test_a_shifted_atlas_is_brought_back() -> None:
     assert _dice(label_zhw, truth_zhw, 1) < 0.75
     _, warped_zhw = warp_atlas(target_zhw, image_zhw, label_zhw, SPACING_MM, seed=0)
     assert min(_dice(warped_zhw, truth_zhw, value) for value in (1, 2)) > 0.9
+
+
+def test_a_seed_gives_the_same_labels_to_the_bit() -> None:
+    pytest.importorskip("ants")
+    target_zhw, _ = _anatomy(0, 0, shape=(16, 28, 28))
+    image_zhw, label_zhw = _anatomy(2, 1, shape=(16, 28, 28))
+    one, again, other = (
+        warp_atlas(target_zhw, image_zhw, label_zhw, SPACING_MM, seed)[0] for seed in (0, 0, 1)
+    )
+    assert np.array_equal(one, again)
+    assert not np.array_equal(one, other)
 
 
 def test_fusion_lets_the_background_win_where_one_atlas_overreaches() -> None:

@@ -81,3 +81,12 @@ def test_the_grey_window_ignores_holes_and_survives_a_constant() -> None:
     low, high = slices.grey_window(np.append(np.linspace(0, 1, 1001), 50.0))
     assert 0 <= low < 0.02
     assert 0.98 < high < 1.1
+
+
+def test_an_empty_tile_leaves_its_neighbours_alone(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).normal(size=(3, 40, 40)).astype(np.float32)
+    slices.sample_grid(tmp_path / "grid.png", image, None, STRUCTURES, "three", columns=2)
+    pixels = _pixels(tmp_path / "grid.png")
+    height, width = pixels.shape[:2]
+    above = pixels[int(0.25 * height) : int(0.45 * height), int(0.6 * width) : int(0.8 * width)]
+    assert above.std() > 0.1  # the second slice, over the empty place
