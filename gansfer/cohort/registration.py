@@ -27,8 +27,8 @@ MARGIN_MM = 12.0
 # Averaging more changes the mean of brains little and takes longer.
 TEMPLATE_IMAGES = 40
 # Coarse to fine: shrink factor and smoothing of the working grid, iterations.
-LEVELS = ((4, 4.0, 100), (2, 2.0, 60), (1, 1.0, 30))
-SAMPLED_FRACTION = (1.0, 0.5, 0.12)
+LEVELS: tuple[tuple[int, float, int], ...] = ((4, 4.0, 100), (2, 2.0, 60), (1, 1.0, 30))
+SAMPLED_FRACTION: tuple[float, ...] = (1.0, 0.5, 0.12)
 # From a known pose only the finest level is needed, and there is time for more samples.
 REFINING_LEVELS = ((1, 1.0, 100),)
 REFINING_FRACTION = (0.5,)
@@ -155,9 +155,9 @@ def _search(
     found = sitk.AffineTransform(
         sitk.CenteredTransformInitializer(fixed, floating, sitk.AffineTransform(3), moments)
     )
-    levels, sampled = LEVELS, SAMPLED_FRACTION
+    levels = LEVELS if start is None else REFINING_LEVELS
+    sampled = SAMPLED_FRACTION if start is None else REFINING_FRACTION
     if start is not None:
-        levels, sampled = REFINING_LEVELS, REFINING_FRACTION
         native_from_common = np.linalg.inv(start)
         centre = np.array(found.GetCenter())
         moved = native_from_common[:3, :3] @ centre + native_from_common[:3, 3]
