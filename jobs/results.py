@@ -14,7 +14,7 @@ def results_table(report: Path) -> Table:
         rows = list(csv.DictReader(file))
     counts = sorted({int(row["labels"]) for row in rows})
     by_cell = {(row["arm"], int(row["labels"])): row for row in rows}
-    table = Table(title="Overall DSC of the test subjects (mean, n)")
+    table = Table(title="Overall DSC: mean over test subjects (n)")
     table.add_column("arm")
     for count in counts:
         table.add_column(f"N = {count}", justify="right")
