@@ -238,10 +238,4 @@ def _sums(loss: Tensor, logits_bkoo: Tensor, label_boo: Tensor) -> Tensor:
 
 
 def _batches_per_subepoch(settings: SegmenterSettings) -> int:
-    batches = settings.segments_per_subepoch // settings.batch_segments
-    if batches == 0:
-        raise UserError(
-            f"segmenter: segments_per_subepoch {settings.segments_per_subepoch}, at least one "
-            f"batch ({settings.batch_segments}) wanted; raise it or lower batch_segments"
-        )
-    return batches
+    return settings.segments_per_subepoch // settings.batch_segments  # whole: settings see to it

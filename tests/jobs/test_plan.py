@@ -98,7 +98,7 @@ DOWN_FROM = {
     ("change", "stage"),
     [
         ({"seed": 1}, "prepare"),
-        ({"gan": {"phase_3": {"images": 7}}}, "train_gan"),
+        ({"gan": {"phase_3": {"images": 2_000_000}}}, "train_gan"),
         ({"synthesis": {"keep_percentile": 50}}, "synthesise"),
         ({"segmenter": {"epochs": 3}}, "train_segmenter"),
         ({"analysis": {"significance": 0.01}}, "aggregate"),

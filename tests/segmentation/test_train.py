@@ -198,8 +198,8 @@ def test_learning_rate_halves_at_the_end_of_the_official_epochs() -> None:
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="segments_per_subepoch 3, at least one batch"):
-        trained(tmp_path, small(segments_per_subepoch=3))
+    with pytest.raises(ValueError, match="segments_per_subepoch 3 is not a multiple of"):
+        small(segments_per_subepoch=3)
     high = discs(2, 0)
     high.label_nhw[0, 0, 0] = 3
     with pytest.raises(UserError, match=r"label 3, at most 2 wanted with 3 classes"):
