@@ -18,7 +18,7 @@ from gansfer.cohort.splits import n_groups
 from jobs.spec import STAGES, Experiment, StageName, real_per_synthetic
 
 # Raised when the products of the same settings are no longer the same thing.
-PRODUCT_FORMAT = 1
+PRODUCT_FORMAT = 2
 
 BASELINE = "baseline"
 SYNTHETIC = "synthetic"

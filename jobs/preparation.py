@@ -114,6 +114,10 @@ def _prepare_one(subject_id: str) -> str:
         assert _work.template is not None
         try:
             found = register_affine(raw.image, raw.brain_mask, _work.template)
+            if raw.own_copy is not None:  # the template says about where, the copy exactly
+                found = register_affine(
+                    raw.image, raw.brain_mask, raw.own_copy, found.common_from_native
+                )
         except UserError as error:
             raise UserError(f"{subject_id}: {error}") from error
         common_from_native, similarity = found.common_from_native, found.similarity

@@ -8,7 +8,7 @@ from functools import cached_property
 from gansfer.cohort.challenge import ChallengeSource
 from gansfer.cohort.oasis import person_of
 from gansfer.cohort.references import ReferenceFolder
-from gansfer.cohort.subjects import FileSource, RawSubject, Subject, Survey
+from gansfer.cohort.subjects import FileSource, RawSubject, Subject, Survey, Volume
 from gansfer.errors import UserError
 
 
@@ -58,12 +58,21 @@ class CombinedSource:
             raise UserError(f"no subject {subject_id} in this cohort")
         subject = self._subjects[subject_id]
         if subject.labelled:
-            return replace(self._labels.load(subject_id), subject=subject)
+            raw = self._labels.load(subject_id)
+            return replace(raw, subject=subject, own_copy=self._own_copy(subject_id))
         raw = self._images.load(subject_id)
         reference = raw.reference
         if self._references is not None:
             reference = self._references.load(subject_id, raw.image)
         return replace(raw, subject=subject, reference=reference)
+
+    def _own_copy(self, labelled_id: str) -> Volume | None:
+        """The pool's image of a labelled subject's own session, if it is in the common space."""
+        session = self._labels.session_of(labelled_id)
+        if session not in self._subjects:
+            return None
+        own = self._images.load(session)
+        return own.image if own.in_common_space else None
 
     @cached_property
     def _subjects(self) -> dict[str, Subject]:

@@ -70,6 +70,8 @@ class RawSubject:
         reference: label map for measuring only (true labels of a simulated cohort, or MALPEM's
             output), on the image's grid, or None. No training stage may read it.
         in_common_space: the image is already in the common space; no registration.
+        own_copy: the same brain in the common space, where the pool has it: the registration ends
+            there, so that labelled and unlabelled images are aligned alike; or None.
     """
 
     subject: Subject
@@ -79,6 +81,7 @@ class RawSubject:
     white_matter_mask: npt.NDArray[np.bool_] | None = None
     reference: npt.NDArray[np.uint8] | None = None
     in_common_space: bool = True
+    own_copy: Volume | None = None
 
 
 @dataclass(frozen=True)

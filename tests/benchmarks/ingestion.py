@@ -85,6 +85,11 @@ def stages(source: CombinedSource, roi: RoiSettings, n_subjects: int) -> None:
             if not raw.in_common_space:
                 with timed(f"{kind}: register"):
                     found = register_affine(raw.image, raw.brain_mask, template)
+                if raw.own_copy is not None:
+                    with timed(f"{kind}: refine to the own copy"):
+                        found = register_affine(
+                            raw.image, raw.brain_mask, raw.own_copy, found.common_from_native
+                        )
                 matrix, similarity = found.common_from_native, found.similarity
             with timed(f"{kind}: normalise, white matter, resample"):
                 prepared.append(prepare_subject(raw, roi, matrix, similarity))

@@ -116,6 +116,15 @@ def test_pool_sessions_of_labelled_people_say_whose_they_are(folder: Path) -> No
     assert subjects["1000"].age_years == 20  # its own table comes first
 
 
+def test_a_labelled_subject_brings_its_own_session_to_be_aligned_with(folder: Path) -> None:
+    source = combined(folder, ["OAS1_0001_MR1", "OAS1_0007_MR1"])
+    own_copy = source.load("1000").own_copy
+    assert own_copy is not None
+    np.testing.assert_array_equal(own_copy.array_xyz, source.load("OAS1_0001_MR1").image.array_xyz)
+    assert source.load("1001").own_copy is None  # its session is on no disc
+    assert source.load("OAS1_0001_MR1").own_copy is None
+
+
 def test_what_the_challenge_does_not_know_comes_from_the_session(tmp_path: Path) -> None:
     folder = write_challenge(tmp_path / "c", ["1000,OAS1_0007"], "id,Subject")
     source = combined(folder, ["OAS1_0001_MR1", "OAS1_0007_MR1"])

@@ -118,3 +118,16 @@ def test_template_of_nothing_or_of_two_grids_is_refused() -> None:
     one = template()
     with pytest.raises(UserError, match=r"image 2 of shape .* is on another grid"):
         mean_template([one, Volume(one.array_xyz[1:], one.affine_ras)])
+
+
+def test_a_pose_that_is_nearly_right_is_refined() -> None:
+    fixed = template()
+    moving = native(fixed, known_affine())
+    start = known_affine()
+    start[:3, 3] += (3, -2, 2)
+    refined = register_affine(moving, None, fixed, start)
+    at_mm = np.array([[-40.0, -80, 20, 1], [60, -10, 70, 1], [20, -30, 50, 1]]).T
+    native_mm = np.linalg.inv(known_affine()) @ at_mm
+    off_mm = np.linalg.norm((refined.common_from_native @ native_mm - at_mm)[:3], axis=0)
+    assert off_mm.max() < 0.5
+    assert refined.similarity > 0.97
