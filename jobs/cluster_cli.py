@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Collection
 from pathlib import Path
@@ -14,15 +13,16 @@ import typer
 from rich.live import Live
 
 from gansfer.errors import UserError
-from jobs import scheduler, submit
-from jobs.experiment_file import load_experiment, save_experiment
+from jobs import scheduler
+from jobs.arrays import Scale
+from jobs.experiment_file import load_experiment
 from jobs.plan import Plan, make_plan
+from jobs.sending import look_up_to_send, not_done, print_scripts, send_and_tell
 from jobs.spec import STAGES
-from jobs.status import Submitted, experiment_status, look_up
-from jobs.status_view import status_view, submission_table, wide_console
-from jobs.storage import Ledger, Storage
+from jobs.status import experiment_status, look_up
+from jobs.status_view import status_view, wide_console
+from jobs.storage import Storage
 from jobs.submissions import Submissions
-from jobs.validation import check_sources
 
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="the experiment's YAML file, or its folder")
@@ -45,13 +45,13 @@ def submit_command(config: ConfigPath, yes: Yes = False, dry_run: DryRun = False
     """Send what is not done and not queued to SLURM. Run it again at any time: nothing doubles."""
     plan, storage = _open(config)
     if dry_run:
-        wanted = _not_done(plan, storage)
-        _print_scripts(plan, storage, wanted, submit.Scale())
+        wanted = not_done(plan, storage)
+        print_scripts(plan, storage, wanted, Scale())
         return
     with Submissions(storage.submissions).locked():
-        submitted = _look_up_to_send(storage)
-        wanted = _not_done(plan, storage) - set(submitted.queued)
-        _send(plan, storage, submitted, wanted, submit.Scale(), yes=yes)
+        submitted = look_up_to_send(storage)
+        wanted = not_done(plan, storage) - set(submitted.queued)
+        send_and_tell(plan, storage, submitted, wanted, Scale(), yes=yes)
 
 
 def retry_command(
@@ -77,7 +77,7 @@ def retry_command(
     times, memory = _factor("--time", time_factor), _factor("--mem", memory_factor)
     plan, storage = _open(config)
     with Submissions(storage.submissions).locked():
-        submitted = _look_up_to_send(storage)
+        submitted = look_up_to_send(storage)
         states = {t.task: t.state for t in experiment_status(plan, storage, submitted).tasks}
         if task:
             _check_tasks(plan, task)
@@ -89,11 +89,11 @@ def retry_command(
         else:
             again = {one for one, state in states.items() if state == "failed"}
             wanted = again | {one for one, state in states.items() if state == "blocked"}
-        scale = submit.Scale(frozenset(again), times, memory)
+        scale = Scale(frozenset(again), times, memory)
         if dry_run:
-            _print_scripts(plan, storage, wanted, scale)
+            print_scripts(plan, storage, wanted, scale)
         else:
-            _send(plan, storage, submitted, wanted, scale, yes=yes)
+            send_and_tell(plan, storage, submitted, wanted, scale, yes=yes)
 
 
 def status_command(
@@ -174,91 +174,6 @@ def _open(config: Path) -> tuple[Plan, Storage]:
     # Jobs do not run in the folder that we are called from.
     absolute = experiment.model_copy(update={"storage": str(storage.root.parent)})
     return make_plan(absolute), storage
-
-
-def _not_done(plan: Plan, storage: Storage) -> set[str]:
-    ledger = Ledger(plan, storage)
-    return {task.id for task in plan.tasks if not ledger.done(task)}
-
-
-def _look_up_to_send(storage: Storage) -> Submitted:
-    """What is queued already; without that knowledge nothing is sent."""
-    if shutil.which("sbatch") is None or shutil.which("srun") is None:
-        raise UserError(
-            "sbatch or srun is not on PATH; submit from a login node of the cluster, or use "
-            "gansfer run on this machine"
-        )
-    submissions = Submissions(storage.submissions)
-    submitted = look_up(submissions)
-    if submitted.last and submitted.answer.source == "nothing":
-        raise UserError(
-            "squeue does not answer, so what is queued already is not known; try again when it does"
-        )
-    for sent in submissions.load():
-        found = submitted.last.get(sent.tasks[0])
-        if sent.job is None and found and found[0].name == sent.name and found[0].job:
-            submit.finish_cut_off(found[0], storage)
-            submissions.confirm(sent, found[0].job)
-    return submitted
-
-
-def _send(
-    plan: Plan,
-    storage: Storage,
-    submitted: Submitted,
-    wanted: set[str],
-    scale: submit.Scale,
-    *,
-    yes: bool,
-) -> None:
-    """Show what would be sent, ask, and send it."""
-    check_sources(plan.experiment)
-    wanted = _with_report(plan, wanted, submitted.queued)
-    if not wanted:
-        typer.echo(f"nothing to send: {_settled(plan, storage, submitted)}")
-        return
-    arrays = submit.arrays_to_send(plan, wanted, submit.array_size(plan.experiment), scale)
-    console = wide_console()
-    console.print(submission_table(plan, arrays, set(submitted.queued)))
-    if not yes:
-        typer.confirm(f"send {len(wanted)} tasks in {len(arrays)} jobs?", abort=True)
-    save_experiment(plan.experiment, storage.experiment_file)
-    n_sent = 0
-    try:
-        for sent in submit.send(arrays, plan, storage, submitted.queued):
-            n_sent += len(sent.tasks)
-            typer.echo(f"job {sent.job}: {len(sent.tasks)} of {sent.name.rsplit('.', 1)[0]}")
-    except KeyboardInterrupt:
-        typer.echo(f"stopped: {n_sent} of {len(wanted)} tasks are sent; submit again for the rest")
-        raise typer.Exit(130) from None
-    typer.echo(f"watch it with: gansfer status {storage.root}")
-
-
-def _with_report(plan: Plan, wanted: set[str], queued: Collection[str]) -> set[str]:
-    """Whatever is made anew goes into the report, which is made last."""
-    report = {task.id for task in plan.of_stage("aggregate") if task.id not in queued}
-    return wanted | report if wanted else wanted
-
-
-def _settled(plan: Plan, storage: Storage, submitted: Submitted) -> str:
-    n_queued = len(set(submitted.queued) & set(plan.by_id))
-    n_done = len(plan.tasks) - len(_not_done(plan, storage))
-    return f"{n_done} of {len(plan.tasks)} tasks are done, {n_queued} queued or running"
-
-
-def _print_scripts(plan: Plan, storage: Storage, wanted: set[str], scale: submit.Scale) -> None:
-    """Each array's script; dependencies by the name of the array, for lack of an id."""
-    wanted = _with_report(plan, wanted, ())
-    arrays = submit.arrays_to_send(plan, wanted, submit.array_size(plan.experiment), scale)
-    wide_console(stderr=True).print(submission_table(plan, arrays, set()))
-    number_of: dict[str, str] = {}
-    for number, array in enumerate(arrays, start=1):
-        after = submit.jobs_needed(array.tasks, number_of)
-        number_of |= dict.fromkeys((task.id for task in array.tasks), str(number))
-        labels = "" if array.labels is None else f".labels-{array.labels:02d}"
-        name = f"{plan.experiment.name}.{array.stage}{labels}"
-        typer.echo(f"# job {number}: {', '.join(task.id for task in array.tasks)}")
-        typer.echo(submit.script_for(array, name, after, plan.experiment, storage))
 
 
 def _check_tasks(plan: Plan, task_ids: Collection[str]) -> None:

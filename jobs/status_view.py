@@ -10,9 +10,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from jobs.arrays import Array
 from jobs.plan import Plan
 from jobs.status import ExperimentStatus
-from jobs.submit import Array
 from jobs.verdict import STATES, TaskStatus
 
 _MOST_SHOWN = 12

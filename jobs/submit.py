@@ -6,89 +6,29 @@ Loads without torch: it runs on a login node. In the job, `run_element` is what 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import resources
 from types import FrameType
-from typing import Any
 
 import submitit
 from submitit.slurm.slurm import _make_sbatch_string
 
-from gansfer.atomic import write_text
 from gansfer.errors import UserError
 from jobs import scheduler
-from jobs.container import container_command
-from jobs.plan import Plan, Task
-from jobs.spec import Experiment, StageName, StageResources
+from jobs.arrays import Array, jobs_needed
+from jobs.plan import Plan
+from jobs.sbatch import python_command, sbatch_parameters
+from jobs.spec import Experiment
 from jobs.storage import Storage
 from jobs.submissions import Sent, Submissions
 from jobs.worker import BUSY, STOPPED, run_task
 
 _BUSY_AGAIN_S = 60
-# Options that ask for GPUs in a site's own way: with one of them, --gpus-per-node is left out.
-_GPU_OPTIONS = {"gres", "gpus", "gpus-per-node", "gpus-per-task"}
-
-
-@dataclass(frozen=True)
-class Scale:
-    """By how much the next attempt of these tasks may take more than the last."""
-
-    tasks: frozenset[str] = frozenset()
-    time: float = 1.0
-    memory: float = 1.0
-
-
-@dataclass(frozen=True)
-class Array:
-    """Tasks of one stage and label count that are to be sent together."""
-
-    stage: StageName
-    labels: int | None
-    tasks: tuple[Task, ...]
-    ask: StageResources
-
-    @property
-    def gpu_hours(self) -> float:
-        """At most: every task uses its whole time limit."""
-        return len(self.tasks) * self.ask.time_h * self.ask.gpus
-
-
-def arrays_to_send(
-    plan: Plan, wanted: Collection[str], array_size: int, scale: Scale | None = None
-) -> list[Array]:
-    """The wanted tasks as arrays, in the plan's order.
-
-    Args:
-        plan: the experiment's tasks.
-        wanted: ids of those to send.
-        array_size: the most elements an array may have; longer ones are cut into chunks.
-        scale: tasks that get more time and memory than the experiment says.
-    """
-    scale = scale or Scale()
-    arrays = []
-    for stage, labels, tasks in plan.arrays():
-        asked = plan.experiment.stage_resources(stage)
-        more = asked.model_copy(
-            update={
-                "time_h": asked.time_h * scale.time,
-                "memory_gb": asked.memory_gb * scale.memory,
-            }
-        )
-        chosen = [task for task in tasks if task.id in wanted]
-        for ask, scaled in ((asked, False), (more, True)):
-            alike = [task for task in chosen if (task.id in scale.tasks) == scaled]
-            for start in range(0, len(alike), array_size):
-                chunk = tuple(alike[start : start + array_size])
-                arrays.append(Array(stage, labels, chunk, ask))
-    return arrays
 
 
 def array_size(experiment: Experiment) -> int:
@@ -118,7 +58,7 @@ def send(
         UserError: sbatch refused; what was sent before stays sent, and on record.
     """
     submissions = Submissions(storage.submissions)
-    python = _python_command(plan.experiment, storage)
+    python = python_command(plan.experiment, storage)
     queued_before = dict(queued)
     for array in arrays:
         ids = [task.id for task in array.tasks]
@@ -160,11 +100,11 @@ def script_for(
     array: Array, name: str, after: Sequence[str], experiment: Experiment, storage: Storage
 ) -> str:
     """The sbatch script of an array, as submitit writes it."""
-    parameters = _parameters(array, name, after, experiment)
+    parameters = sbatch_parameters(array, name, after, experiment)
     if len(array.tasks) > 1:
         parameters["map_count"] = len(array.tasks)
     folder = _job_folder(storage)
-    python = _python_command(experiment, storage, write=False)
+    python = python_command(experiment, storage, write=False)
     command = f"{python} -u -m submitit.core._submit {shlex.quote(folder)}"
     return str(_make_sbatch_string(command=command, folder=folder, **parameters))
 
@@ -202,7 +142,7 @@ def _sbatch(
     """Send one array; returns SLURM's id of it."""
     try:
         executor = submitit.SlurmExecutor(folder=_job_folder(storage), python=python)
-        executor.update_parameters(**_parameters(array, name, after, experiment))
+        executor.update_parameters(**sbatch_parameters(array, name, after, experiment))
         files = [str(storage.experiment_file)] * len(array.tasks)
         with _without_outer_job():
             jobs = executor.map_array(run_element, files, [task.id for task in array.tasks])
@@ -215,70 +155,8 @@ def _sbatch(
     return str(jobs[0].job_id).split("_")[0]
 
 
-def _parameters(
-    array: Array, name: str, after: Sequence[str], experiment: Experiment
-) -> dict[str, Any]:
-    """What submitit is to ask of sbatch."""
-    cluster, ask = experiment.cluster, array.ask
-    options: dict[str, Any] = {
-        "requeue": True,
-        "mem": f"{math.ceil(ask.memory_gb * 1024)}M",
-        # B: the batch script alone gets it, which tells python; see in_job.sh.
-        "signal": f"B:USR2@{cluster.signal_before_end_s}",
-        **_mail(array, cluster.mail),
-        **cluster.sbatch,
-        **ask.sbatch,
-    }
-    if "no-requeue" in options:
-        del options["requeue"]
-    parameters = {
-        "job_name": name,
-        "time": max(1, math.ceil(ask.time_h * 60)),
-        "cpus_per_task": ask.cpus,
-        "partition": ask.partition or cluster.partition,
-        "account": ask.account or cluster.account,
-        "qos": ask.qos or cluster.qos,
-        "constraint": ask.constraint or cluster.constraint,
-        "gpus_per_node": ask.gpus if ask.gpus and not _GPU_OPTIONS & set(options) else None,
-        "dependency": "afterany:" + ":".join(after) if after else None,
-        "array_parallelism": cluster.array_parallelism,
-        "setup": list(cluster.setup) or None,
-        "additional_parameters": {k: v for k, v in options.items() if v is not False},
-        "stderr_to_stdout": True,
-        "use_srun": False,
-    }
-    given = {key: value for key, value in parameters.items() if value is not None}
-    return {**given, "wckey": None}  # submitit's own is refused at sites that check it
-
-
-def _mail(array: Array, address: str | None) -> dict[str, str]:
-    if address is None:
-        return {}
-    when = "END,FAIL" if array.stage == "aggregate" else "FAIL"
-    return {"mail-user": address, "mail-type": when}
-
-
-def jobs_needed(tasks: Sequence[Task], queued: dict[str, str]) -> list[str]:
-    """Arrays in the queue that hold a task which one of `tasks` needs."""
-    own = {queued.get(task.id) for task in tasks}
-    needed = {queued[need] for task in tasks for need in task.needs if need in queued}
-    return sorted(needed - own, key=int)
-
-
 def _job_folder(storage: Storage) -> str:
     return str(storage.submissions / "%A")
-
-
-def _python_command(experiment: Experiment, storage: Storage, *, write: bool = True) -> str:
-    """Give submitit its `python`: in_job.sh, which runs python or the container."""
-    wrapper = storage.submissions / "in_job.sh"
-    if write:
-        # A copy beside the jobs: every node sees it, and an upgrade does not change it under them.
-        write_text(wrapper, (resources.files("jobs") / "in_job.sh").read_text(encoding="utf-8"))
-    command = ["bash", str(wrapper), str(experiment.cluster.max_requeues)]
-    inside = container_command(experiment, storage) or [sys.executable]
-    # exec: bash would die of the signal, and its own exit code would hide python's.
-    return "exec " + shlex.join([*command, *inside])
 
 
 @contextmanager

@@ -13,12 +13,13 @@ import pytest
 import yaml
 
 from gansfer.errors import UserError
+from jobs.arrays import Scale, arrays_to_send
 from jobs.container import container_command, image_digest
 from jobs.experiment_file import parse_experiment
 from jobs.plan import make_plan
 from jobs.storage import Storage
 from jobs.submissions import Submissions
-from jobs.submit import Scale, arrays_to_send, script_for
+from jobs.submit import script_for
 
 BASE = {
     "name": "one",

@@ -1,0 +1,105 @@
+"""What `submit` and `retry` share: look up what is queued, show what would go, ask, send, tell."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection
+
+import typer
+
+from gansfer.errors import UserError
+from jobs import submit
+from jobs.arrays import Scale, arrays_to_send, jobs_needed
+from jobs.experiment_file import save_experiment
+from jobs.plan import Plan
+from jobs.status import Submitted, look_up
+from jobs.status_view import submission_table, wide_console
+from jobs.storage import Ledger, Storage
+from jobs.submissions import Submissions
+from jobs.validation import check_sources
+
+
+def look_up_to_send(storage: Storage) -> Submitted:
+    """What is queued already; without that knowledge nothing is sent."""
+    if shutil.which("sbatch") is None or shutil.which("srun") is None:
+        raise UserError(
+            "sbatch or srun is not on PATH; submit from a login node of the cluster, or use "
+            "gansfer run on this machine"
+        )
+    submissions = Submissions(storage.submissions)
+    submitted = look_up(submissions)
+    if submitted.last and submitted.answer.source == "nothing":
+        raise UserError(
+            "squeue does not answer, so what is queued already is not known; try again when it does"
+        )
+    for sent in submissions.load():
+        found = submitted.last.get(sent.tasks[0])
+        if sent.job is None and found and found[0].name == sent.name and found[0].job:
+            submit.finish_cut_off(found[0], storage)
+            submissions.confirm(sent, found[0].job)
+    return submitted
+
+
+def not_done(plan: Plan, storage: Storage) -> set[str]:
+    """Ids of the tasks whose products are missing or stale."""
+    ledger = Ledger(plan, storage)
+    return {task.id for task in plan.tasks if not ledger.done(task)}
+
+
+def send_and_tell(
+    plan: Plan,
+    storage: Storage,
+    submitted: Submitted,
+    wanted: set[str],
+    scale: Scale,
+    *,
+    yes: bool,
+) -> None:
+    """Show what would be sent, ask, and send it."""
+    check_sources(plan.experiment)
+    wanted = _with_report(plan, wanted, submitted.queued)
+    if not wanted:
+        typer.echo(f"nothing to send: {_settled(plan, storage, submitted)}")
+        return
+    arrays = arrays_to_send(plan, wanted, submit.array_size(plan.experiment), scale)
+    console = wide_console()
+    console.print(submission_table(plan, arrays, set(submitted.queued)))
+    if not yes:
+        typer.confirm(f"send {len(wanted)} tasks in {len(arrays)} jobs?", abort=True)
+    save_experiment(plan.experiment, storage.experiment_file)
+    n_sent = 0
+    try:
+        for sent in submit.send(arrays, plan, storage, submitted.queued):
+            n_sent += len(sent.tasks)
+            typer.echo(f"job {sent.job}: {len(sent.tasks)} of {sent.name.rsplit('.', 1)[0]}")
+    except KeyboardInterrupt:
+        typer.echo(f"stopped: {n_sent} of {len(wanted)} tasks are sent; submit again for the rest")
+        raise typer.Exit(130) from None
+    typer.echo(f"watch it with: gansfer status {storage.root}")
+
+
+def _with_report(plan: Plan, wanted: set[str], queued: Collection[str]) -> set[str]:
+    """Whatever is made anew goes into the report, which is made last."""
+    report = {task.id for task in plan.of_stage("aggregate") if task.id not in queued}
+    return wanted | report if wanted else wanted
+
+
+def _settled(plan: Plan, storage: Storage, submitted: Submitted) -> str:
+    n_queued = len(set(submitted.queued) & set(plan.by_id))
+    n_done = len(plan.tasks) - len(not_done(plan, storage))
+    return f"{n_done} of {len(plan.tasks)} tasks are done, {n_queued} queued or running"
+
+
+def print_scripts(plan: Plan, storage: Storage, wanted: set[str], scale: Scale) -> None:
+    """Each array's script; dependencies by the name of the array, for lack of an id."""
+    wanted = _with_report(plan, wanted, ())
+    arrays = arrays_to_send(plan, wanted, submit.array_size(plan.experiment), scale)
+    wide_console(stderr=True).print(submission_table(plan, arrays, set()))
+    number_of: dict[str, str] = {}
+    for number, array in enumerate(arrays, start=1):
+        after = jobs_needed(array.tasks, number_of)
+        number_of |= dict.fromkeys((task.id for task in array.tasks), str(number))
+        labels = "" if array.labels is None else f".labels-{array.labels:02d}"
+        name = f"{plan.experiment.name}.{array.stage}{labels}"
+        typer.echo(f"# job {number}: {', '.join(task.id for task in array.tasks)}")
+        typer.echo(submit.script_for(array, name, after, plan.experiment, storage))
