@@ -264,13 +264,13 @@ def why_not(accounting: bool = True) -> str | None:
     return f"not installed: {', '.join(missing)}" if missing else None
 
 
-def wait_until(true: Callable[[], object], seconds: float, what: str) -> None:
+def wait_until(true: Callable[[], object], seconds: float, what: str, every_s: float = 0.2) -> None:
     """Poll until it is so; TimeoutError after `seconds`."""
     end = time.monotonic() + seconds * PATIENCE
     while not true():
         if time.monotonic() > end:
             raise TimeoutError(f"{what}: not within {seconds * PATIENCE:.0f} s")
-        time.sleep(0.2)
+        time.sleep(every_s)
 
 
 def _alive(pid: int) -> bool:

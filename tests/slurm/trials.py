@@ -116,7 +116,9 @@ class Trial:
     def state(self, task_id: str) -> str:
         return self.status()["tasks"][task_id]["state"]
 
-    def wait(self, true: Callable[[dict[str, Any]], object], seconds: float) -> dict[str, Any]:
+    def wait(
+        self, true: Callable[[dict[str, Any]], object], seconds: float, every_s: float = 0.2
+    ) -> dict[str, Any]:
         """Ask for the status until it is so."""
         last: dict[str, Any] = {}
 
@@ -125,15 +127,17 @@ class Trial:
             return bool(true(last))
 
         try:
-            wait_until(now, seconds, "the status")
+            wait_until(now, seconds, "the status", every_s)
         except TimeoutError:
             print(self.gansfer("status"))
             raise
         return last
 
     def wait_for_end(self, seconds: float = 240) -> dict[str, Any]:
-        """Wait until nothing is queued or running."""
-        return self.wait(lambda s: not s["counts"]["queued"] + s["counts"]["running"], seconds)
+        """Wait until nothing is queued or running; asked seldom, for each answer costs a second."""
+        return self.wait(
+            lambda s: not s["counts"]["queued"] + s["counts"]["running"], seconds, every_s=4.0
+        )
 
     def digests(self) -> dict[str, str]:
         """Digest of every finished task's products, the report's aside: it has dates."""
