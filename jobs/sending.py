@@ -57,7 +57,7 @@ def send_and_tell(
 ) -> None:
     """Show what would be sent, ask, and send it."""
     check_sources(plan.experiment)
-    wanted = _with_report(plan, wanted, submitted.queued)
+    wanted = _with_report(plan, wanted, submitted.waiting)
     if not wanted:
         typer.echo(f"nothing to send: {_settled(plan, storage, submitted)}")
         return
@@ -78,9 +78,9 @@ def send_and_tell(
     typer.echo(f"watch it with: gansfer status {storage.root}")
 
 
-def _with_report(plan: Plan, wanted: set[str], queued: Collection[str]) -> set[str]:
-    """Whatever is made anew goes into the report, which is made last."""
-    report = {task.id for task in plan.of_stage("aggregate") if task.id not in queued}
+def _with_report(plan: Plan, wanted: set[str], waiting: Collection[str]) -> set[str]:
+    """Whatever is made anew goes into the report: one that still waits, or one after it."""
+    report = {task.id for task in plan.of_stage("aggregate") if task.id not in waiting}
     return wanted | report if wanted else wanted
 
 

@@ -79,6 +79,12 @@ class Submitted:
                 found[task_id] = sent.job
         return found
 
+    @property
+    def waiting(self) -> set[str]:
+        """Tasks that have not started yet: they will read what is made until then."""
+        jobs = {task_id: self.job(task_id) for task_id in self.last}
+        return {task_id for task_id, job in jobs.items() if job is not None and job.pending}
+
 
 def look_up(submissions: Submissions) -> Submitted:
     """Join the ledger with what SLURM says. Where nothing was ever sent, nobody is asked."""

@@ -213,6 +213,19 @@ def test_submit_sends_once_and_again_what_was_lost(slurm):
     ]
 
 
+def test_a_report_that_is_being_made_does_not_count_for_what_is_sent_now(slurm):
+    slurm("submit", "--yes")
+    queue_of(slurm)
+    lines = slurm.queue.read_text().splitlines(keepends=True)
+    lines = [line for line in lines if not line.startswith("2_")]
+    lines[-1] = lines[-1].replace("PENDING|Priority", "RUNNING|None")  # it has read its inputs
+    slurm.queue.write_text("".join(lines))
+    assert [line for line in slurm("submit", "--yes").splitlines() if line.startswith("job ")] == [
+        "job 13: 2 of one.train_gan.labels-01",
+        "job 14: 1 of one.aggregate",
+    ]
+
+
 def test_submit_asks_and_takes_no_for_an_answer(slurm):
     assert "Aborted" in slurm("submit", fails=1)
     assert not (slurm.root / "slurm" / "jobs.jsonl").exists()
