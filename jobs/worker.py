@@ -83,8 +83,8 @@ def _run_claimed(plan: Plan, storage: Storage, task: Task, heartbeat_every_s: fl
     ledger = Ledger(plan, storage)
     absent = ledger.missing_needs(task)
     if absent and task.stage != "aggregate":
-        more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
-        reason = f"waits for {absent[0]}{more}, which is not done"
+        more = f" and {len(absent) - 1} more, which are" if len(absent) > 1 else ", which is"
+        reason = f"waits for {absent[0]}{more} not done"
         heartbeat.end(state="blocked", reason=reason)
         _log.warning("%s: blocked: %s", task.id, reason)
         return BLOCKED

@@ -98,7 +98,7 @@ def test_a_task_without_its_inputs_is_blocked(
     state = trial.state(BASELINE)
     assert (state["state"], state["reason"]) == ("blocked", "waits for prepare, which is not done")
     assert trial.work(RATIO) == BLOCKED
-    assert trial.state(RATIO)["reason"] == "waits for prepare and 1 more, which is not done"
+    assert trial.state(RATIO)["reason"] == "waits for prepare and 1 more, which are not done"
     trial.pretend("prepare")
     assert trial.work(RATIO) == BLOCKED
     assert trial.state(RATIO)["reason"] == f"waits for {SYNTHESISE}, which is not done"
