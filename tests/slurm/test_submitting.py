@@ -41,7 +41,7 @@ def test_arrays_of_one_of_more_than_max_array_size_and_throttled(trial):
 
 def test_submitting_twice_sends_nothing_more(trial):
     one = trial("twice", grid=SMALL)
-    one.plant(step_s=0.5)
+    one.plant(prepare="held")  # nothing ends while we look
     one.gansfer("submit", "--yes")
     queued = one.elements()
     assert len(queued) == 12
@@ -49,6 +49,7 @@ def test_submitting_twice_sends_nothing_more(trial):
         "submit", "--yes"
     )
     assert one.elements() == queued
+    one.plant()
     one.wait_for_end()
     assert "12 of 12 tasks are done" in one.gansfer("submit", "--yes")
 
@@ -66,7 +67,7 @@ def test_dry_run_prints_every_script_and_sends_nothing(trial):
 @pytest.mark.parametrize("how", ["kill -9 $PPID", "kill -INT -- -$PGID"])
 def test_submission_cut_off_is_completed_by_another_and_never_doubled(trial, tmp_path, how):
     one = trial("cut-off", grid=SMALL)
-    one.plant(step_s=1.0)
+    one.plant(prepare="held")
     # An sbatch in front of the real one: at the third array, the job is sent, and then ...
     real = shutil.which("sbatch", path=one.environment["PATH"])
     folder = tmp_path / "bin"
@@ -89,6 +90,7 @@ def test_submission_cut_off_is_completed_by_another_and_never_doubled(trial, tmp
     assert len(one.elements()) == 5  # prepare and two more arrays
     one.gansfer("submit", "--yes")
     assert len(one.elements()) == 12
+    one.plant()
     one.wait_for_end()
     assert one.status()["counts"]["done"] == 12
 
