@@ -152,10 +152,12 @@ def cancel_command(
     if stage is not None and stage not in STAGES:
         raise UserError(f"{stage}: no such stage; there are {', '.join(STAGES)}")
     submitted = look_up(Submissions(storage.submissions))
+    queued = submitted.queued
+    # The last first: what waits for the end of others would start when these are cancelled.
     elements = [
-        submitted.element(task_id)
-        for task_id in submitted.queued
-        if stage is None or task_id.split("/")[0] == stage
+        submitted.element(task.id)
+        for task in reversed(plan.tasks)
+        if task.id in queued and stage in (None, task.stage)
     ]
     ids = [element for element in elements if element is not None]
     if not ids:

@@ -263,7 +263,10 @@ def test_cancel_ends_only_the_stage_asked_for(slurm):
     slurm("submit", "--yes")
     queue_of(slurm)
     assert "cancelled 4 jobs" in slurm("cancel", "synthesise", "--yes")
-    assert (slurm.queue.parent / "cancelled").read_text().split() == ["4_0", "4_1", "5_0", "5_1"]
+    cancelled = slurm.queue.parent / "cancelled"
+    assert cancelled.read_text().split() == ["5_1", "5_0", "4_1", "4_0"]
+    slurm("cancel", "--yes")
+    assert cancelled.read_text().split()[0] == "12" and cancelled.read_text().split()[-1] == "1"
     assert "no such stage" in slurm("cancel", "synthesize", "--yes", fails=2)
 
 
