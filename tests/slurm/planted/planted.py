@@ -4,10 +4,10 @@
     fake        true: count instead of computing; false: the real stages
     steps       how far to count
     step_s      seconds a step takes
-    faults      task id -> one of error, mistake, memory, deaf, held
+    faults      task id -> one of error, mistake, memory, deaf, held, slow
 
 A held task does one step an attempt and waits there until it is asked to stop, or until the file
-says so no more.
+says so no more. A slow one takes half a second more for each step.
 """
 
 from __future__ import annotations
@@ -97,7 +97,8 @@ def run_stage(context: Any) -> Any:
     if fault == "deaf":
         while True:
             time.sleep(1)
-    watch = _Paced(context.watch, context.task.id, _planted["step_s"])
+    step_s = _planted["step_s"] + (0.5 if fault == "slow" else 0.0)
+    watch = _Paced(context.watch, context.task.id, step_s)
     if not _planted["fake"]:
         return _real.run_stage(Context(context.plan, context.storage, context.task, watch))
     return _count(context, watch, _planted["steps"])
