@@ -250,6 +250,10 @@ class AnalysisSettings(Settings):
         "per_label_count",
         description="ratio of the augmented results ('optimal' in the paper), or one such as 2:1",
     )
+    kernel_bandwidth_years: Positive = Field(
+        6.0,
+        description="SD of the Gaussian kernel of Fig. 11, 12; paper silent: about where they bend",
+    )
 
 
 Structures = Annotated[

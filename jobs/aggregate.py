@@ -14,13 +14,13 @@ from gansfer.cohort.table import read_table
 from gansfer.report.build import ReportSummary, build_report
 from gansfer.report.pictures import Kind, Picture
 from gansfer.report.results import Meta
-from jobs.cohort_spec import OasisImages, PhantomImages
 from jobs.context import Context, Outcome
 from jobs.plan import Plan, Task
-from jobs.spec import STAGES, Experiment
+from jobs.report_words import dataset_words, pool_rule, reference_rule
+from jobs.spec import STAGES
 from jobs.storage import Ledger, Storage
 
-_SETS = {"train_segmenter": "test", "segment_cohort": "cohort"}
+_SETS = {"train_segmenter": "test", "propagate": "test", "segment_cohort": "cohort"}
 _SYNTHETIC_KINDS: tuple[Kind, ...] = (
     "latents",
     "embedding",
@@ -88,7 +88,7 @@ def _metrics(
     """All metric files as one table, a row a number, with the cell and the subject's facts."""
     tables = []
     for task in plan.tasks:
-        if task.stage not in _SETS or not ledger.done(task):
+        if not _is_measured(task) or not ledger.done(task):
             continue
         table = pd.read_csv(
             storage.folder(task) / "metrics.csv", dtype={"subject": str, "structure": str}
@@ -120,6 +120,11 @@ def _metrics(
     return pd.concat(tables)[columns] if tables else pd.DataFrame(columns=columns)
 
 
+def _is_measured(task: Task) -> bool:
+    """The task leaves a metrics.csv of an arm; references are what others are measured by."""
+    return task.stage in _SETS and task.cell.arm is not None
+
+
 def _in_analysis_set(subject: Subject) -> bool:
     """Neither a labelled person's image nor a repeat (III.G)."""
     return not subject.labelled and subject.labelled_as is None and subject.repeat_of is None
@@ -143,7 +148,7 @@ def _expected(plan: Plan, ledger: Ledger) -> pd.DataFrame:
             "set": _SETS[task.stage],
         }
         for task in plan.tasks
-        if task.stage in _SETS and task.cell.arm is not None
+        if _is_measured(task) and task.cell.arm is not None
     ]
     return pd.DataFrame(rows)
 
@@ -168,12 +173,13 @@ def _meta(plan: Plan, ledger: Ledger) -> Meta:
     settings = experiment.analysis
     return Meta(
         name=experiment.name,
-        dataset=_dataset(experiment),
+        dataset=dataset_words(experiment),
         is_paper_data=experiment.cohort.images.kind == "oasis" and experiment.name == "oasis",
         structures=experiment.cohort.structures,
         analysis_fold=analysis[0]["fold"] if analysis else None,
         analysis_reason=f"Chosen by rule: {analysis[0]['why']}." if analysis else "",
-        pool_rule=_pool_rule(experiment),
+        pool_rule=pool_rule(experiment),
+        reference=reference_rule(experiment.cohort.references),
         versions=versions,
         wall_s={stage: round(seconds, 1) for stage, seconds in wall_s.items() if seconds},
         ablation=None
@@ -183,28 +189,7 @@ def _meta(plan: Plan, ledger: Ledger) -> Meta:
         significance=settings.significance,
         stratification_folds=settings.stratification_folds,
         stratification_repeats=settings.stratification_repeats,
-    )
-
-
-def _dataset(experiment: Experiment) -> str:
-    images = experiment.cohort.images
-    voxel_mm = experiment.cohort.roi.voxel_mm
-    if isinstance(images, PhantomImages):
-        return (
-            f"the built-in phantom cohort at {voxel_mm:g} mm, {images.labelled} labelled and "
-            f"{images.unlabelled} unlabelled subjects"
-        )
-    if isinstance(images, OasisImages):
-        return f"OASIS-1 layout in {Path(images.discs).name} at {voxel_mm:g} mm"
-    return f"{images.kind} layout in {Path(images.folder).name} at {voxel_mm:g} mm"
-
-
-def _pool_rule(experiment: Experiment) -> str:
-    if experiment.cohort.exclude_test_from_unlabelled:
-        return "The unlabelled pool leaves out the images of the fold's test subjects."
-    return (
-        "As in the paper, the unlabelled pool holds the images (without labels) of the fold's "
-        "test subjects too."
+        kernel_bandwidth_years=settings.kernel_bandwidth_years,
     )
 
 

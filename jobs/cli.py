@@ -53,10 +53,11 @@ def run(
     ] = None,
 ) -> None:
     """Run the whole experiment on this machine; run again to go on after any stop."""
-    from jobs.validation import check_machine, check_sources
+    from jobs.validation import check_machine, check_packages, check_sources
 
     experiment = load_experiment(config)
     check_sources(experiment)
+    check_packages(experiment)
     n_workers = workers or experiment.run.workers
     check_machine(experiment, n_workers)
     plan, storage = make_plan(experiment), Storage(experiment)

@@ -16,7 +16,8 @@ from gansfer.gan.networks import (
     n_parameters,
 )
 from gansfer.segmentation.presets import PRESETS
-from jobs.memory import task_memory_gb
+from jobs.cohort_spec import PropagationReferences
+from jobs.memory import n_images, task_memory_gb
 from jobs.plan import Plan
 from jobs.spec import STAGES, Experiment
 
@@ -26,6 +27,9 @@ ASSUMED_FLOPS_PER_S = {"gpu": 1.0e14, "cpu_core": 4.0e10}
 ASSUMED_STEP_S = {"gpu": 0.010, "cpu_core": 0.0}
 # A training step against one forward pass of the same network: forward, backward (2x).
 _TRAIN = 3
+# CPU-seconds that an atlas takes (SyN and its share of the fusion), by voxels of the region:
+# measured at 1 mm, tests/benchmarks/propagation.py.
+_ATLAS_S_A_VOXEL = 9.7 / (60 * 80 * 80)
 # The gradient penalty differentiates through the critic's backward pass.
 _PENALTY = 6
 
@@ -69,6 +73,9 @@ def describe_experiment(plan: Plan) -> dict[str, Any]:
             stage: {
                 "tasks": len(plan.of_stage(stage)),
                 "memory_gb": round(memory_gb[stage], 2),
+                "core_hours": round(_propagation_hours(experiment), 2)
+                if stage == "propagate"
+                else None,
                 "device_hours_a_task": round(hours[stage], 3) if stage in hours else None,
                 "device_hours": round(hours[stage] * len(plan.of_stage(stage)), 2)
                 if stage in hours
@@ -99,6 +106,8 @@ def print_description(description: dict[str, Any], console: Console) -> None:
     for stage, row in description["stages"].items():
         hours = row["device_hours"]
         shown = "small" if hours is None else f"{hours:.1f}"
+        if row["core_hours"]:
+            shown = f"{row['core_hours']:.1f} (CPU core)"
         table.add_row(stage, str(row["tasks"]), f"{row['memory_gb']:.1f}", shown)
     console.print(table)
     assumed = description["assumed"]
@@ -134,6 +143,20 @@ def _gan_hours(
         per_image += sum((2 * _TRAIN + _PENALTY + _TRAIN) * flops[name] for name in critics)
         seconds += _seconds(phase.images, batch, per_image, device)
     return seconds / 3600
+
+
+def _propagation_hours(experiment: Experiment) -> float:
+    """Hours of one CPU core for all references, and for the rival's test subjects."""
+    references, rival = experiment.cohort.references, experiment.rival
+    n_atlases = 0
+    if isinstance(references, PropagationReferences):
+        n_atlases += n_images(experiment) * references.atlases
+    if rival is not None and rival[1]:
+        # The largest training set is about all that the fold does not test on.
+        n_test = -(-max(experiment.grid.label_counts) // (experiment.grid.folds - 1))
+        n_atlases += n_test * sum(rival[1])
+    z, h, w = experiment.cohort.roi.shape_zhw
+    return n_atlases * z * h * w * _ATLAS_S_A_VOXEL / 3600
 
 
 def _segmenter_hours(experiment: Experiment, device: str) -> float:

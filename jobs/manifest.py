@@ -16,7 +16,16 @@ from typing import Any
 import gansfer
 from jobs.plan import Task
 
-_PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "scikit-learn", "h5py", "SimpleITK")
+_PACKAGES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-image",
+    "scikit-learn",
+    "h5py",
+    "SimpleITK",
+    "antspyx",
+)
 
 
 def build_manifest(

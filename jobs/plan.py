@@ -15,38 +15,12 @@ from functools import cached_property
 from typing import Any
 
 from gansfer.cohort.splits import n_groups
-from jobs.spec import STAGES, Experiment, StageName, real_per_synthetic
+from jobs.arms import PROPAGATION, Arm, arms_of, main_arms
+from jobs.cohort_spec import NoReferences, PhantomImages, PropagationReferences
+from jobs.spec import STAGES, Experiment, StageName
 
 # Raised when the products of the same settings are no longer the same thing.
 PRODUCT_FORMAT = 2
-
-BASELINE = "baseline"
-SYNTHETIC = "synthetic"
-
-
-@dataclass(frozen=True)
-class Arm:
-    """What a segmenter is trained on (III.E, Table I).
-
-    Attributes:
-        name: folder name, such as `baseline`, `ratio-2to1`, `synthetic`, `p1`, `p1+`.
-        phases: GAN phases whose slices are in the synthetic pool; empty: real data only.
-        ratio: real segments for each synthetic one; None: one of the pools alone.
-    """
-
-    name: str
-    phases: tuple[int, ...] = ()
-    ratio: str | None = None
-
-    @property
-    def uses_real(self) -> bool:
-        """Real labelled slices are in the pool."""
-        return not self.phases or self.ratio is not None
-
-    @property
-    def real_per_synthetic(self) -> float | None:
-        """The ratio as a number, or None."""
-        return None if self.ratio is None else real_per_synthetic(self.ratio)
 
 
 @dataclass(frozen=True)
@@ -58,6 +32,7 @@ class Cell:
     labels: int | None = None
     group: int | None = None
     arm: Arm | None = None
+    part: int | None = None
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -68,6 +43,7 @@ class Cell:
             None if self.labels is None else f"labels-{self.labels:02d}",
             None if self.group is None else f"group-{self.group}",
             None if self.arm is None else self.arm.name,
+            None if self.part is None else f"part-{self.part:03d}",
         )
         return tuple(part for part in named if part is not None)
 
@@ -125,7 +101,7 @@ def make_plan(experiment: Experiment) -> Plan:
     tasks: dict[str, Task] = {}
     for stage in STAGES:
         for cell, needs in _cells(experiment, stage, tuple(tasks)):
-            settings = _settings(experiment, stage)
+            settings = _settings(experiment, stage, cell)
             if cell.arm is not None:
                 settings["arm"] = {"phases": list(cell.arm.phases), "ratio": cell.arm.ratio}
             identity = [PRODUCT_FORMAT, stage, cell.parts, settings]
@@ -134,33 +110,6 @@ def make_plan(experiment: Experiment) -> Plan:
             task = Task(stage, cell, settings, needs, fingerprint)
             tasks[task.id] = task
     return Plan(experiment, tuple(tasks.values()))
-
-
-def arms_of(experiment: Experiment, fold: int, labels: int) -> tuple[Arm, ...]:
-    """The arms of one fold and label count: baseline, ratios, synthetic only, ablation rows.
-
-    Two rows of the ablation are arms of every cell: `P2&3` is `synthetic`, and `P2&3+` is the
-    arm of the ablation's ratio.
-    """
-    arms = [*main_arms(experiment)]
-    ablation = experiment.grid.ablation
-    if ablation is not None and (fold, labels) == (ablation.fold, ablation.label_count):
-        if ablation.ratio not in experiment.grid.ratios:
-            arms.append(_ratio_arm(ablation.ratio))
-        for phase in (1, 2, 3):
-            arms.append(Arm(f"p{phase}", (phase,)))
-            arms.append(Arm(f"p{phase}+", (phase,), ablation.ratio))
-    return tuple(arms)
-
-
-def main_arms(experiment: Experiment) -> tuple[Arm, ...]:
-    """The arms that every cell has. Synthetic slices are of phases 2 and 3 (IV.A)."""
-    ratios = [_ratio_arm(ratio) for ratio in experiment.grid.ratios]
-    return (Arm(BASELINE), *ratios, Arm(SYNTHETIC, (2, 3)))
-
-
-def _ratio_arm(ratio: str) -> Arm:
-    return Arm("ratio-" + ratio.replace(":", "to"), (2, 3), ratio)
 
 
 def _cells(
@@ -173,19 +122,55 @@ def _cells(
         yield Cell(), ()
     elif stage == "aggregate":
         yield Cell(), planned
+    elif stage == "propagate":
+        yield from ((cell, prepare) for cell in _propagated_cells(experiment))
     elif stage == "segment_cohort":
-        for seed in grid.seeds:
-            for labels in grid.label_counts:
-                for arm in main_arms(experiment):
-                    folds = _candidate_analysis_folds(experiment)
-                    models = (Cell(seed, fold, labels, arm=arm) for fold in folds)
-                    needs = tuple("/".join(("train_segmenter", *m.parts)) for m in models)
-                    yield Cell(seed, None, labels, arm=arm), prepare + needs
+        yield from ((cell, prepare + needs) for cell, needs in _cohort_cells(experiment))
     else:
         for labels in grid.label_counts:
             for seed in grid.seeds:
                 for fold in grid.run_folds:
                     yield from _fold_cells(experiment, stage, Cell(seed, fold, labels))
+
+
+def reference_tasks(experiment: Experiment) -> int:
+    """Tasks that share the propagation of references; task i of n does images i, i + n, ...
+
+    How many images a cohort has is known once its files are read, and the plan reads none: so the
+    number of tasks is a setting, and those beyond the number of images have nothing to do. The
+    built-in cohort's number is known.
+    """
+    cohort = experiment.cohort
+    if not isinstance(cohort.references, PropagationReferences):
+        return 0
+    if isinstance(cohort.images, PhantomImages):
+        return min(cohort.references.tasks, cohort.images.labelled + cohort.images.unlabelled)
+    return cohort.references.tasks
+
+
+def _propagated_cells(experiment: Experiment) -> Iterator[Cell]:
+    """References of the pool in parts, and the rival's cells: of one seed, nothing is trained."""
+    for part in range(reference_tasks(experiment)):
+        yield Cell(part=part)
+    if experiment.rival is not None:
+        fold, label_counts = experiment.rival
+        for labels in label_counts:
+            yield Cell(experiment.grid.seeds[0], fold, labels, arm=Arm(PROPAGATION))
+
+
+def _cohort_cells(experiment: Experiment) -> Iterator[tuple[Cell, tuple[str, ...]]]:
+    """One model's cells over the full cohort: it may be any candidate fold's."""
+    references = tuple(
+        "/".join(("propagate", *Cell(part=part).parts))
+        for part in range(reference_tasks(experiment))
+    )
+    folds = _candidate_analysis_folds(experiment)
+    for seed in experiment.grid.seeds:
+        for labels in experiment.grid.label_counts:
+            for arm in main_arms(experiment):
+                models = (Cell(seed, fold, labels, arm=arm) for fold in folds)
+                needs = tuple("/".join(("train_segmenter", *model.parts)) for model in models)
+                yield Cell(seed, None, labels, arm=arm), needs + references
 
 
 def _fold_cells(
@@ -215,12 +200,14 @@ def _candidate_analysis_folds(experiment: Experiment) -> tuple[int, ...]:
     return experiment.grid.run_folds if chosen == "auto" else (chosen,)
 
 
-def _settings(experiment: Experiment, stage: StageName) -> dict[str, Any]:
+def _settings(experiment: Experiment, stage: StageName, cell: Cell) -> dict[str, Any]:
     """Every setting that the stage's own work depends on; what it needs brings its own."""
     grid = experiment.grid
     if stage == "prepare":
         drop = {"encoding", "exclude_test_from_unlabelled"}
         cohort = experiment.cohort.model_dump(mode="json", exclude=drop)
+        if experiment.references_propagated:  # none is read
+            cohort["references"] = NoReferences().model_dump()
         seeded = experiment.cohort.images.kind == "phantom"
         return {"cohort": cohort} | ({"seed": experiment.seed} if seeded else {})
     if stage == "train_gan":
@@ -239,6 +226,11 @@ def _settings(experiment: Experiment, stage: StageName) -> dict[str, Any]:
             "grid": {"folds": grid.folds, "group_size": grid.group_size},
             "segmenter": experiment.segmenter.model_dump(mode="json"),
         }
+    if stage == "propagate":
+        if cell.part is None:
+            return {"seed": experiment.seed, "grid": {"folds": grid.folds}}
+        references = experiment.cohort.references.model_dump(mode="json")
+        return {"references": references | {"tasks": reference_tasks(experiment)}}
     if stage == "segment_cohort":
         return {"grid": {"analysis_fold": grid.analysis_fold}}
     return {

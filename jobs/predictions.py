@@ -29,9 +29,9 @@ def write_predictions(
         cohort: whose space and structures they are of.
     """
     with replacing(path) as aside, h5py.File(aside, "w") as file:
-        file["id"] = list(ids)
-        chunk = (1, *label_nzhw.shape[1:])
-        file.create_dataset("label", data=label_nzhw, chunks=chunk, compression="gzip")
+        file.create_dataset("id", data=list(ids), dtype=h5py.string_dtype())
+        packed = {"chunks": (1, *label_nzhw.shape[1:]), "compression": "gzip"} if len(ids) else {}
+        file.create_dataset("label", data=label_nzhw, **packed)
         file.attrs["structures"] = list(cohort.structures)
         file.attrs["spacing_zhw_mm"] = cohort.spacing_zhw_mm
         file.attrs["ras_from_zhw"] = cohort.ras_from_zhw

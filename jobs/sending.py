@@ -16,7 +16,7 @@ from jobs.status import Submitted, look_up
 from jobs.status_view import submission_table, wide_console
 from jobs.storage import Ledger, Storage
 from jobs.submissions import Submissions
-from jobs.validation import check_sources
+from jobs.validation import check_packages, check_sources
 
 
 def look_up_to_send(storage: Storage) -> Submitted:
@@ -57,6 +57,8 @@ def send_and_tell(
 ) -> None:
     """Show what would be sent, ask, and send it."""
     check_sources(plan.experiment)
+    if plan.experiment.cluster.container.image is None:  # the tasks run with this python
+        check_packages(plan.experiment)
     wanted = _with_report(plan, wanted, submitted.waiting)
     if not wanted:
         typer.echo(f"nothing to send: {_settled(plan, storage, submitted)}")

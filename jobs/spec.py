@@ -6,8 +6,6 @@ from the environment.
 
 from __future__ import annotations
 
-import re
-from fractions import Fraction as Ratio
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
@@ -22,85 +20,19 @@ from gansfer.settings import (
     Settings,
     SynthesisSettings,
 )
-from jobs.cohort_spec import CohortSpec, PhantomImages
+from jobs.cohort_spec import CohortSpec, PhantomImages, PropagationReferences
+from jobs.grid_spec import GridSettings
 
 StageName = Literal[
-    "prepare", "train_gan", "synthesise", "train_segmenter", "segment_cohort", "aggregate"
+    "prepare",
+    "train_gan",
+    "synthesise",
+    "train_segmenter",
+    "propagate",
+    "segment_cohort",
+    "aggregate",
 ]
 STAGES: tuple[StageName, ...] = get_args(StageName)
-
-
-def real_per_synthetic(ratio: str) -> float:
-    """`"10:1"` as 10.0: real segments drawn for each synthetic one (III.E).
-
-    Raises:
-        ValueError: the text is not two positive numbers with a colon between.
-    """
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?):([0-9]+(?:\.[0-9]+)?)", ratio.strip())
-    if match is None or float(match[1]) <= 0 or float(match[2]) <= 0:
-        raise ValueError(f"ratio {ratio!r} is not of the form real:synthetic, such as '10:1'")
-    return float(Ratio(match[1]) / Ratio(match[2]))
-
-
-class Ablation(Settings):
-    """The cell of Table I, in which every phase's slices are tried with and without real data."""
-
-    fold: CountOrZero = 0
-    label_count: Count = 1
-    ratio: str = Field("2:1", description="real to synthetic in the rows with a plus")
-
-
-class GridSettings(Settings):
-    """Which cells the experiment has (III.D to III.F)."""
-
-    folds: Annotated[int, Field(ge=2)] = 5
-    use_folds: tuple[CountOrZero, ...] | None = Field(
-        None, description="run only these folds; None: all"
-    )
-    label_counts: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 3, 6, 12, 24)
-    group_size: Count = Field(6, description="labelled subjects a GAN is trained on at most")
-    ratios: tuple[str, ...] = ("100:1", "10:1", "2:1", "1:1")
-    ablation: Ablation | None = Ablation()
-    analysis_fold: Literal["auto"] | CountOrZero = Field(
-        "auto", description="whose models segment the full cohort; auto: the rule of III.G"
-    )
-    seeds: Annotated[tuple[CountOrZero, ...], Field(min_length=1)] = (0,)
-
-    @property
-    def run_folds(self) -> tuple[int, ...]:
-        """The folds that are run."""
-        return tuple(range(self.folds)) if self.use_folds is None else self.use_folds
-
-    @field_validator("ratios")
-    @classmethod
-    def _ratios_parse(cls, ratios: tuple[str, ...]) -> tuple[str, ...]:
-        for ratio in ratios:
-            real_per_synthetic(ratio)
-        return ratios
-
-    @model_validator(mode="after")
-    def _folds_exist(self) -> GridSettings:
-        wanted = {"use_folds": self.run_folds}
-        if self.ablation is not None:
-            wanted["ablation.fold"] = (self.ablation.fold,)
-        if self.analysis_fold != "auto":
-            wanted["analysis_fold"] = (self.analysis_fold,)
-        for name, folds in wanted.items():
-            for fold in folds:
-                if fold not in self.run_folds or fold >= self.folds:
-                    raise ValueError(
-                        f"{name} asks for fold {fold}, but the folds that run are "
-                        f"{', '.join(map(str, self.run_folds))} "
-                        f"of {self.folds} (counted from 0)"
-                    )
-        if self.ablation is not None and self.ablation.label_count not in self.label_counts:
-            raise ValueError(
-                f"ablation.label_count {self.ablation.label_count} is not in label_counts "
-                f"{list(self.label_counts)}"
-            )
-        if self.ablation is not None:
-            real_per_synthetic(self.ablation.ratio)
-        return self
 
 
 class StageResources(Settings):
@@ -124,6 +56,7 @@ DEFAULT_RESOURCES: dict[StageName, StageResources] = {
     "train_gan": StageResources(gpus=1, cpus=4, memory_gb=32, time_h=8),
     "synthesise": StageResources(gpus=1, cpus=4, memory_gb=32, time_h=1),
     "train_segmenter": StageResources(gpus=1, cpus=4, memory_gb=32, time_h=4),
+    "propagate": StageResources(cpus=1, memory_gb=4, time_h=4),
     "segment_cohort": StageResources(gpus=1, cpus=4, memory_gb=16, time_h=1),
     "aggregate": StageResources(cpus=4, memory_gb=8, time_h=1),
 }
@@ -211,6 +144,16 @@ class Experiment(Settings):
     def n_channels(self) -> int:
         """Channels of an encoded slice: the MR and one for each structure."""
         return 1 + len(self.cohort.structures)
+
+    @property
+    def references_propagated(self) -> bool:
+        """The references are made by a stage, not read."""
+        return isinstance(self.cohort.references, PropagationReferences)
+
+    @property
+    def rival(self) -> tuple[int, tuple[int, ...]] | None:
+        """Fold and label counts at which propagation is set beside the segmenter, or None."""
+        return self.grid.chosen_rival(self.references_propagated)
 
     def stage_resources(self, stage: StageName) -> StageResources:
         """What a task of `stage` asks of the scheduler."""

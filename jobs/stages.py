@@ -5,11 +5,8 @@ Here the rooms of `gansfer` meet. Legend: N subjects, K slices, S structures, Z 
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import astuple
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +18,6 @@ import gansfer
 from gansfer.atomic import replacing, write_text
 from gansfer.cohort.splits import analysis_fold
 from gansfer.cohort.writing import write_cohort
-from gansfer.evaluation.overlap import MetricRow, dice_table, volume_table
-from gansfer.evaluation.surface import surface_table
 from gansfer.gan.sample import draw_latents, sample
 from gansfer.progress import StopRequested
 from gansfer.report.losses import loss_curves
@@ -33,12 +28,15 @@ from gansfer.synthesis.export import SyntheticSet, concatenate, read_synthetic, 
 from gansfer.synthesis.neighbours import nearest
 from gansfer.synthesis.realism import keep
 from jobs.aggregate import aggregate
+from jobs.arms import Arm
 from jobs.context import Context, Outcome
 from jobs.gan_stage import train_gan
 from jobs.labelling import Labelled, Labelling
-from jobs.plan import Arm, Cell
+from jobs.metrics import measure_all, write_metrics
+from jobs.plan import Cell
 from jobs.predictions import write_predictions
 from jobs.preparation import prepared_subjects, remove_parts
+from jobs.propagation_stage import propagate_labels, propagated_references
 from jobs.spec import StageName
 from jobs.synthesis_description import describe_synthesis
 from jobs.training_data import CellData, all_folds
@@ -54,6 +52,7 @@ def run_stage(context: Context) -> Outcome:
         "train_gan": train_gan,
         "synthesise": synthesise,
         "train_segmenter": train_segmenter,
+        "propagate": propagate_labels,
         "segment_cohort": segment_cohort,
         "aggregate": aggregate,
     }
@@ -167,8 +166,8 @@ def train_segmenter(context: Context) -> Outcome:
     test_ids = data.fold.test_ids
     label_nzhw = _segment(context, result.state, context.cohort.images(test_ids))
     truth_nzhw = context.cohort.labels(test_ids)
-    rows = _measure_all(context, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
-    _write_metrics(context.folder / "metrics.csv", rows)
+    rows = measure_all(context.cohort, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
+    write_metrics(context.folder / "metrics.csv", rows)
     write_predictions(context.folder / "predictions.h5", test_ids, label_nzhw, context.cohort)
     context.store("training", context.task.fingerprint).clear()
     facts = {
@@ -193,17 +192,24 @@ def segment_cohort(context: Context) -> Outcome:
     model_cell = Cell(cell.seed, fold, cell.labels, arm=cell.arm)
     model = context.plan.by_id["/".join(("train_segmenter", *model_cell.parts))]
     state = load_file(context.storage.folder(model) / "model.safetensors")
-    rows_with_reference = {row.subject.id for row in context.cohort.rows if row.reference_shard}
     ids = [subject.id for subject in context.cohort.subjects if subject.in_pool]
     label_nzhw = _segment(context, state, context.cohort.images(ids))
-    references = [
-        context.cohort.references([i])[0] if i in rows_with_reference else None for i in ids
-    ]
-    rows = _measure_all(context, ids, label_nzhw, references, surfaces=False)
-    _write_metrics(context.folder / "metrics.csv", rows)
+    references = _references(context, ids)
+    rows = measure_all(context.cohort, ids, label_nzhw, references, surfaces=False)
+    write_metrics(context.folder / "metrics.csv", rows)
     write_predictions(context.folder / "predictions.h5", ids, label_nzhw, context.cohort)
-    facts = {"fold": fold, "why": why, "subjects": len(ids), "references": len(rows_with_reference)}
+    n_references = sum(reference is not None for reference in references)
+    facts = {"fold": fold, "why": why, "subjects": len(ids), "references": n_references}
     return Outcome(("metrics.csv", "predictions.h5"), facts)
+
+
+def _references(context: Context, ids: Sequence[str]) -> list[Labels | None]:
+    """What each subject is measured against: propagated, else as prepared, or None."""
+    if context.experiment.references_propagated:
+        made = propagated_references(context)
+        return [made[one] for one in ids]
+    known = {row.subject.id for row in context.cohort.rows if row.reference_shard}
+    return [context.cohort.references([one])[0] if one in known else None for one in ids]
 
 
 def _segment(
@@ -219,38 +225,6 @@ def _segment(
         watch=context.watch,
     )
     return label_khw.reshape(n, z, h, w)
-
-
-def _measure_all(
-    context: Context,
-    ids: Sequence[str],
-    label_nzhw: Labels,
-    references: Sequence[Labels | None],
-    *,
-    surfaces: bool,
-) -> Iterable[MetricRow]:
-    """Volumes of all; overlap with the reference where there is one; surfaces where asked."""
-    names, spacing_zhw_mm = context.cohort.structures, context.cohort.spacing_zhw_mm
-    for subject, label_zhw, reference_zhw in zip(ids, label_nzhw, references, strict=True):
-        yield from volume_table(subject, label_zhw, names, spacing_zhw_mm)
-        if reference_zhw is None:
-            continue
-        yield from volume_table(
-            subject, reference_zhw, names, spacing_zhw_mm, metric="reference_volume_mm3"
-        )
-        yield from dice_table(subject, label_zhw, reference_zhw, names)
-        if surfaces:
-            yield from surface_table(subject, label_zhw, reference_zhw, names, spacing_zhw_mm)
-
-
-def _write_metrics(path: Path, rows: Iterable[MetricRow]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("subject", "structure", "metric", "value"))
-    for row in rows:
-        subject, structure, metric, value = astuple(row)
-        writer.writerow((subject, structure, metric, "" if value is None else repr(float(value))))
-    write_text(path, text.getvalue())
 
 
 def _write_log(context: Context, records: list[dict[str, Any]]) -> None:

@@ -22,6 +22,7 @@ _FOLDERS = {
     "train_gan": "gan",
     "synthesise": "synthetic",
     "train_segmenter": "segmenter",
+    "propagate": "propagated",
     "segment_cohort": "segmented",
     "aggregate": "report",
 }

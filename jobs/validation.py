@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -41,19 +42,23 @@ def validate_experiment(experiment: Experiment, workers: int | None) -> list[str
             workers or usable_cores(),
             lambda done, total: status.update(f"reading the cohort's files: {done} of {total}"),
         )
-    problems = list(report.problems)
+    problems, notes = list(report.problems), list(report.notes)
     try:
         check_machine(experiment, experiment.run.workers)
     except UserError as error:
         problems += str(error).splitlines()
+    try:
+        check_packages(experiment)
+    except UserError as error:  # with an image, it is the image that must have them
+        (notes if experiment.cluster.container.image else problems).append(str(error))
     if problems:
         raise UserError("\n".join(problems))
     if not report.subjects:
-        return list(report.notes)
+        return notes
     n_labelled = sum(subject.labelled for subject in report.subjects)
     n_pool = sum(subject.in_pool for subject in report.subjects)
     return [
-        *report.notes,
+        *notes,
         f"{len(report.subjects)} images, {n_labelled} labelled, {n_pool} in the unlabelled pool",
     ]
 
@@ -68,6 +73,17 @@ def check_sources(experiment: Experiment) -> None:
             lines.append(f"cohort.{key}: {path} is not a {kind}; set it to where the data are")
     if lines:
         raise UserError("\n".join(lines))
+
+
+def check_packages(experiment: Experiment) -> None:
+    """Raise a UserError if tasks that run here will lack a package that not every task needs."""
+    propagated = experiment.references_propagated or experiment.rival is not None
+    if propagated and importlib.util.find_spec("ants") is None:
+        asks = "cohort.references" if experiment.references_propagated else "grid.rival"
+        raise UserError(
+            f"{asks}: label propagation needs antspyx, which is not installed here; install it "
+            "with pip install --no-deps -r jobs/image/requirements-propagation.txt"
+        )
 
 
 def check_machine(experiment: Experiment, workers: int | None) -> None:

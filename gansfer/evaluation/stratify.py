@@ -11,10 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import RepeatedStratifiedKFold
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from gansfer.errors import UserError
 from gansfer.evaluation.statistics import (
@@ -105,19 +102,35 @@ def stratify(
             "volume, expected all; segment the whole cohort first"
         )
     accuracy_m, auc_m = [], []
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    classifier = LogisticRegression(max_iter=1000)
     splits = RepeatedStratifiedKFold(n_splits=folds, n_repeats=repeats, random_state=seed % 2**32)
     for train_n, test_n in splits.split(volume_nf, positive_n):
-        classifier.fit(volume_nf[train_n], positive_n[train_n])
-        decision_n = classifier.decision_function(volume_nf[test_n])
+        # Plain arithmetic: a pipeline and roc_auc_score check their input for three times as long.
+        standard_nf = _standardised(volume_nf, volume_nf[train_n])
+        classifier.fit(standard_nf[train_n], positive_n[train_n])
+        decision_n = standard_nf[test_n] @ classifier.coef_[0] + classifier.intercept_[0]
         accuracy_m.append(np.mean((decision_n > 0) == positive_n[test_n]))
-        auc_m.append(roc_auc_score(positive_n[test_n], decision_n))
+        auc_m.append(_auc(decision_n[positive_n[test_n]], decision_n[~positive_n[test_n]]))
     return Stratification(
         accuracy_rk=np.reshape(accuracy_m, (repeats, folds)),
         auc_rk=np.reshape(auc_m, (repeats, folds)),
         n_negative=n_negative,
         n_positive=n_positive,
     )
+
+
+def _standardised(
+    volume_nf: npt.NDArray[np.floating], train_nf: npt.NDArray[np.floating]
+) -> npt.NDArray[np.float64]:
+    """[N, F] volumes in standard deviations of the training split; a constant one is centred."""
+    sd_f = train_nf.std(axis=0)
+    return (volume_nf - train_nf.mean(axis=0)) / np.where(sd_f > 0, sd_f, 1.0)
+
+
+def _auc(score_p: npt.NDArray[np.floating], score_q: npt.NDArray[np.floating]) -> float:
+    """Area under the ROC curve: the chance that a positive scores higher; a tie counts half."""
+    difference_pq = score_p[:, None] - score_q
+    return float(np.mean((difference_pq > 0) + 0.5 * (difference_pq == 0)))
 
 
 def compare_arms(first: Stratification, second: Stratification, metric: Metric) -> ArmComparison:

@@ -29,7 +29,6 @@ from gansfer.report.style import (
     structure_title,
 )
 
-BANDWIDTH_YEARS = 6.0  # Paper silent; about the spacing at which its curves bend.
 _RESAMPLES = 400
 _GRID_POINTS = 61
 
@@ -39,6 +38,7 @@ def dsc_by_age_figure(
     rows: pd.DataFrame,
     labelled_age_years: npt.NDArray[np.floating],
     unlabelled_age_years: npt.NDArray[np.floating],
+    bandwidth_years: float,
     seed: int,
 ) -> None:
     """Fig. 11: overall Dice against age, baseline and augmented, and the ages of both sets.
@@ -48,6 +48,7 @@ def dsc_by_age_figure(
         rows: columns labels, structure, age_years, baseline, augmented.
         labelled_age_years: ages of the labelled subjects.
         unlabelled_age_years: ages of the cohort.
+        bandwidth_years: SD of the Gaussian kernel.
         seed: of the bootstrap bands.
     """
     rows = rows[rows["structure"] == "overall"].dropna(subset="age_years")
@@ -64,7 +65,7 @@ def dsc_by_age_figure(
             for name, line_colour in (("baseline", BASELINE_COLOUR), ("augmented", colour)):
                 values = part[name].to_numpy(float)
                 axes.plot(ages, values, "o", ms=2.2, alpha=0.45, color=line_colour, mew=0)
-                _smooth_line(axes, ages, values, line_colour, seed)
+                _smooth_line(axes, ages, values, line_colour, bandwidth_years, seed)
             axes.set_title(f"N = {labels}", color=colour)
             _age_histograms(below, labelled_age_years, unlabelled_age_years)
             below.set_xlabel("age (years)")
@@ -85,6 +86,7 @@ def difference_by_age_figure(
     structures: Sequence[str],
     labelled_age_years: npt.NDArray[np.floating],
     unlabelled_age_years: npt.NDArray[np.floating],
+    bandwidth_years: float,
     seed: int,
 ) -> None:
     """Fig. 12: paired difference in Dice against age, overall and for each structure.
@@ -95,6 +97,7 @@ def difference_by_age_figure(
         structures: names, in the order to draw.
         labelled_age_years: ages of the labelled subjects.
         unlabelled_age_years: ages of the cohort.
+        bandwidth_years: SD of the Gaussian kernel.
         seed: of the bootstrap bands.
     """
     rows = rows.dropna(subset="age_years")
@@ -118,6 +121,7 @@ def difference_by_age_figure(
                     part["age_years"].to_numpy(float),
                     part["difference"].to_numpy(float),
                     label_count_colour(labels, counts),
+                    bandwidth_years,
                     seed,
                 )
             axes.set_title(structure_title(name), loc="left")
@@ -147,13 +151,14 @@ def _smooth_line(
     age_n: npt.NDArray[np.floating],
     value_n: npt.NDArray[np.floating],
     colour: str,
+    bandwidth_years: float,
     seed: int,
 ) -> None:
     if np.isfinite(value_n).sum() < 2:
         return
     grid = np.linspace(np.nanmin(age_n), np.nanmax(age_n), _GRID_POINTS)
     curve = kernel_regression(
-        age_n, value_n, grid, BANDWIDTH_YEARS, seed=seed, n_resamples=_RESAMPLES
+        age_n, value_n, grid, bandwidth_years, seed=seed, n_resamples=_RESAMPLES
     )
     axes.fill_between(grid, curve.low_g, curve.high_g, color=colour, alpha=0.16, lw=0)
     axes.plot(grid, curve.y_g, color=colour, lw=1.8)

@@ -20,7 +20,9 @@ from gansfer.report.quality_sections import quality_section
 from gansfer.report.quality_tables import quality_tables, write_tables
 from gansfer.report.result_sections import facts, key_section
 from gansfer.report.results import Meta, Results, compute, write_csvs
+from gansfer.report.rival import rival_section
 from gansfer.report.rows import rows_by
+from gansfer.report.seed_section import seed_section
 from gansfer.report.structure_sections import (
     ablation_section,
     distance_section,
@@ -35,6 +37,7 @@ _GLOSSARY = (
     ("baseline", "the segmenter trained on the N real images alone"),
     ("2:1", "two segments from real slices for each from a synthetic one"),
     ("synthetic only", "trained on generated slices of phases 2 and 3 alone (the paper's P2&3)"),
+    ("propagation", "the labels of the N images, warped onto another and fused; no network"),
     ("CDR", "clinical dementia rating: 0 healthy, 0.5 very mild, 1 mild, 2 moderate"),
     ("cell", "one trained segmenter: a fold, an N, an arm and a seed"),
 )
@@ -97,12 +100,12 @@ def build_report(
         about_synthetic = quality_section(synthetic, meta["structures"], figures)
     written += [path for png in figures.values() for path in (png, png.with_suffix(".pdf"))]
     state = completeness_line(results.missing, expected)
-    phrases = missing_in_words(results.missing)
+    phrases = missing_in_words(results.missing, expected["seed"].nunique())
     page = Page(
         title=f"{meta['name']}: segmenting with few labels",
         state=state,
         complete=results.missing.empty,
-        lead=_lead(meta),
+        lead=_lead(meta, expected),
         facts=facts(results, meta),
         sections=_sections(results, meta, figures, pictures, phrases, about_synthetic),
         footer="After Bowles, Gunn, Hammers and Rueckert, “GANsfer Learning: Combining labelled "
@@ -115,12 +118,18 @@ def build_report(
     return ReportSummary(index, results.missing.empty, state, phrases, header, rows)
 
 
-def _lead(meta: Meta) -> list[str]:
+def _lead(meta: Meta, expected: pd.DataFrame) -> list[str]:
     lead = [f"Data: {meta['dataset']}. {meta['pool_rule']}"]
     if not meta["is_paper_data"]:
         lead.append(
             "These are not the paper's data. Its numbers, in grey, show the shape of its result; "
             "ours are not expected to equal them."
+        )
+    seeds = sorted(expected["seed"].unique().tolist())
+    if len(seeds) > 1:
+        lead.append(
+            f"Seeds {', '.join(map(str, seeds))}: a person's values are averaged over seeds before "
+            "anything else, so n counts people; arms are compared at the seeds that both have."
         )
     return [*lead, *meta.get("notes", ())]
 
@@ -136,7 +145,9 @@ def _sections(
     measured = [
         key_section(results, meta, figures),
         structure_section(results, meta, figures),
+        seed_section(results, figures),
         ablation_section(results, meta),
+        rival_section(results.rival, figures),
         cohort_section(results, meta, figures),
         stratification_section(results, meta),
         distance_section(results),

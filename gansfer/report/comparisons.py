@@ -26,6 +26,7 @@ from gansfer.evaluation.stratify import (
     stratify,
 )
 from gansfer.report.rows import label_counts, rows_of
+from gansfer.report.seed_tables import compared_rows
 from gansfer.report.tables import paired, values_by_subject
 
 Group = tuple[int, bool]
@@ -47,7 +48,7 @@ def against_baseline(
         (95 % bootstrap interval of the difference), improved (subjects), p_t, p_wilcoxon,
         p_wilcoxon_holm (over the label counts, for each structure).
     """
-    table = values_by_subject(metrics, set_name)
+    table = values_by_subject(compared_rows(metrics, augmented, set_name), set_name)
     rows = []
     for labels, arm in sorted(augmented.items()):
         for structure, both in paired(table, labels, arm).groupby("structure"):
@@ -82,7 +83,8 @@ def overall_by_group(metrics: pd.DataFrame, augmented: Mapping[int, str]) -> dic
     Returns:
         group -> values by subject, all over the same index; NaN where a subject has none.
     """
-    table = values_by_subject(metrics, "test")
+    compared = compared_rows(metrics, augmented, "test", across_label_counts=True)
+    table = values_by_subject(compared, "test")
     table = table[table["structure"] == "overall"]
     subjects = sorted(table["subject"].unique())
     groups: dict[Group, pd.Series] = {}
@@ -176,11 +178,12 @@ def table_ii(
     Returns:
         Columns source ("baseline", "augmented", "reference"), labels (0 for the reference), arm,
         measure ("accuracy", "auc"), percent, n_very_mild, n_mild, p_naive and p_corrected (of
-        augmented against baseline), p_reference (corrected, against the reference), mark. Empty
-        where a group has fewer subjects than `folds`.
+        augmented against baseline), p_reference_naive and p_reference (corrected; against the
+        reference), mark_naive and mark (by either). Empty where a group has fewer subjects than
+        `folds`.
     """
     columns = ["source", "labels", "arm", "measure", "percent", "n_very_mild", "n_mild"]
-    columns += ["p_naive", "p_corrected", "p_reference", "mark"]
+    columns += ["p_naive", "p_corrected", "p_reference_naive", "p_reference", "mark_naive", "mark"]
     features, positive = _volume_features(metrics, augmented, structures)
     if not features or min(positive.sum(), (~positive).sum()) < folds:
         return pd.DataFrame(columns=columns)
@@ -200,14 +203,17 @@ def table_ii(
                 "percent": 100 * float(result.values_rk(measure).mean()),
                 "n_very_mild": result.n_negative,
                 "n_mild": result.n_positive,
+                "mark_naive": "",
                 "mark": "",
             }
             if source == "augmented" and ("baseline", labels) in results:
                 tests = compare_arms(result, results["baseline", labels], measure)
                 row |= {"p_naive": tests.naive.p_value, "p_corrected": tests.corrected.p_value}
             if reference is not None and source != "reference":
-                test = compare_arms(result, reference, measure).corrected
-                row |= {"p_reference": test.p_value, "mark": reference_mark(test, significance)}
+                tests = compare_arms(result, reference, measure)
+                for suffix, test in (("_naive", tests.naive), ("", tests.corrected)):
+                    row[f"p_reference{suffix}"] = test.p_value
+                    row[f"mark{suffix}"] = reference_mark(test, significance)
             rows.append(row)
     return pd.DataFrame(rows, columns=columns)
 
@@ -248,7 +254,8 @@ def _volume_features(
     metrics: pd.DataFrame, augmented: Mapping[int, str], structures: Sequence[str]
 ) -> tuple[dict[tuple[str, int], np.ndarray], np.ndarray]:
     """(source, labels) -> [N, F] volumes of those who have all, and who of them has CDR 1+."""
-    measured = values_by_subject(metrics, "cohort", "volume_mm3")
+    compared = compared_rows(metrics, augmented, "cohort", across_label_counts=True)
+    measured = values_by_subject(compared, "cohort", "volume_mm3")
     wide: dict[tuple[str, int], pd.DataFrame] = {}
     for labels in label_counts(measured):
         for source, arm in (("baseline", "baseline"), ("augmented", augmented.get(labels))):

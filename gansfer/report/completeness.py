@@ -40,7 +40,7 @@ def completeness_line(missing: pd.DataFrame, expected: pd.DataFrame) -> str:
     total = len(expected[list(CELL)].drop_duplicates())
     if missing.empty:
         return f"Complete: all {total} planned results are here."
-    groups = missing_in_words(missing)
+    groups = missing_in_words(missing, expected["seed"].nunique())
     listed = "; ".join(groups[:_LISTED])
     rest = len(groups) - _LISTED
     more = f"; and {rest} more (listed at the end of this page)" if rest > 0 else ""
@@ -53,8 +53,8 @@ def completeness_line(missing: pd.DataFrame, expected: pd.DataFrame) -> str:
     )
 
 
-def missing_in_words(missing: pd.DataFrame) -> list[str]:
-    """One phrase a (label count, arm, set), naming its missing folds and seeds."""
+def missing_in_words(missing: pd.DataFrame, n_seeds: int = 1) -> list[str]:
+    """One phrase a (label count, arm, set), naming its missing folds, and seeds of several."""
     order = missing.assign(
         rank=missing["arm"].map(arm_order), partial=missing["subjects"] > 0
     ).sort_values(["labels", "rank", "set", "partial", "seed", "fold"])
@@ -66,7 +66,7 @@ def missing_in_words(missing: pd.DataFrame) -> list[str]:
             parts.append("on the cohort")
         known = [fold for fold in rows["fold"].unique().tolist() if fold >= 0]
         folds = _numbers("fold", known) if known else "fold not chosen yet"
-        if missing["seed"].nunique() > 1 or (missing["seed"] != 0).any():
+        if n_seeds > 1 or (missing["seed"] != 0).any():
             folds += f" of {_numbers('seed', rows['seed'].unique().tolist())}"
         if partial:
             folds += f" ({rows['subjects'].sum()} of {rows['subjects_expected'].sum()} subjects)"

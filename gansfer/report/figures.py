@@ -10,7 +10,9 @@ from gansfer.report.age_figures import difference_by_age_figure, dsc_by_age_figu
 from gansfer.report.cdr_figures import difference_by_cdr_figure, dsc_by_cdr_figure
 from gansfer.report.comparisons import group_name
 from gansfer.report.overlap_figures import box_figure, dsc_by_ratio_figure, per_structure_figure
-from gansfer.report.results import Meta, Results, ages
+from gansfer.report.results import Meta, Results, ages, bandwidth_years
+from gansfer.report.rival import rival_figure
+from gansfer.report.seed_section import seed_figure
 
 
 def draw_figures(folder: Path, results: Results, meta: Meta) -> dict[str, Path]:
@@ -19,7 +21,7 @@ def draw_figures(folder: Path, results: Results, meta: Meta) -> dict[str, Path]:
     Args:
         folder: where they go.
         results: the tables.
-        meta: for the structures.
+        meta: for the structures and the kernel's width.
 
     Returns:
         name -> PNG.
@@ -39,15 +41,22 @@ def draw_figures(folder: Path, results: Results, meta: Meta) -> dict[str, Path]:
             results.undecided,
             {group: group_name(group) for group in results.groups},
         )
+    if len(results.seed_spread):
+        draw["seed_spread"] = lambda path: seed_figure(
+            path, results.dsc_by_seed, results.seed_spread
+        )
+    if len(results.rival):
+        draw["rival"] = lambda path: rival_figure(path, results.rival, structures)
     pairs = results.cohort_pairs
     overall = pairs[pairs["structure"] == "overall"]
     labelled, cohort = ages(results.labelled), ages(results.cohort)
     if overall["age_years"].notna().any():
+        kernel_years = bandwidth_years(meta)
         draw["dsc_by_age"] = lambda path: dsc_by_age_figure(
-            path, pairs, labelled, cohort, results.seed
+            path, pairs, labelled, cohort, kernel_years, results.seed
         )
         draw["difference_by_age"] = lambda path: difference_by_age_figure(
-            path, pairs, structures, labelled, cohort, results.seed
+            path, pairs, structures, labelled, cohort, kernel_years, results.seed
         )
     if overall["cdr"].notna().any():
         by_cdr = Counter(results.labelled["cdr"].dropna().tolist())

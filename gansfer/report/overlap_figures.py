@@ -122,9 +122,12 @@ def box_figure(
     place_of = {
         group: 2.3 * counts.index(group[0]) + (0.95 if group[1] else 0.0) for group in groups
     }
+    brackets = [sorted(place_of[group] for group in members) for members in undecided]
+    levels = _bracket_levels([(at[0], at[-1]) for at in brackets])
+    n_levels = max(levels, default=-1) + 1
     with report_style():
         figure = Figure(
-            figsize=(max(5.0, 0.78 * len(groups) + 1.4), 4.3 + 0.16 * len(undecided)),
+            figsize=(max(5.0, 0.78 * len(groups) + 1.4), 4.3 + 0.16 * n_levels),
             layout="constrained",
         )
         axes = figure.subplots()
@@ -149,13 +152,26 @@ def box_figure(
         every = np.concatenate([np.asarray(v, float) for v in dsc_by_group.values()])
         low, high = float(every.min()), float(every.max())
         step = 0.055 * (high - low or 1.0)
-        for level, members in enumerate(undecided):
+        for at, level in zip(brackets, levels, strict=True):
             y = high + step * (1.2 + level)
-            at = sorted(place_of[group] for group in members)
             axes.plot([at[0], at[-1]], [y, y], color=INK, lw=1)
             axes.plot(at, [y] * len(at), ls="", marker="|", color=INK, ms=6, mew=1.4)
-        axes.set_ylim(low - step, high + step * (2 + len(undecided)))
+        axes.set_ylim(low - step, high + step * (2 + n_levels))
         axes.set_xticks([place_of[g] for g in groups], [names_of[g] for g in groups])
+        axes.set_xlabel("labelled images (* with synthetic)")
         axes.set_ylabel("overall Dice")
         axes.grid(axis="x", visible=False)
         save_png_and_pdf(figure, path)
+
+
+def _bracket_levels(spans: Sequence[tuple[float, float]]) -> list[int]:
+    """The lowest height at which each bracket meets none of those before it."""
+    levels: list[int] = []
+    for first, last in spans:
+        taken = {
+            level
+            for (other_first, other_last), level in zip(spans, levels, strict=False)
+            if first <= other_last and other_first <= last
+        }
+        levels.append(next(level for level in range(len(spans)) if level not in taken))
+    return levels

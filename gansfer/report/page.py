@@ -18,6 +18,7 @@ from markupsafe import Markup
 from gansfer.atomic import write_text
 from gansfer.errors import UserError
 from gansfer.report import page_template
+from gansfer.report.page_picture import compact
 
 DASH = "\N{EN DASH}"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -148,10 +149,12 @@ def _draw_image(image: Image) -> Markup:
     if content[:8] != _PNG_SIGNATURE or len(content) < 24:
         raise UserError(f"{image.path}: not a PNG; was it written to the end? Make it again.")
     width, height = struct.unpack(">II", content[16:24])
+    media, small = compact(content)
     # Pictures are drawn at 150 dots an inch and a page has 96.
     html = _template(page_template.IMAGE).render(
         image=image,
-        data=base64.b64encode(content).decode("ascii"),
+        media=media,
+        data=base64.b64encode(small).decode("ascii"),
         width=round(width * 96 / 150),
         height=round(height * 96 / 150),
     )

@@ -50,8 +50,9 @@ th, td { padding: .32rem .55rem; text-align: right; border-bottom: 1px solid var
          white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 thead th { border-bottom: 1.5px solid var(--ink); vertical-align: bottom; font-weight: 600; }
-tbody th { font-weight: 600; }
-td small { color: var(--soft); display: block; line-height: 1.2; font-weight: 400; }
+tbody th { font-weight: 600; white-space: normal; min-width: 6.5rem; }
+td small { color: var(--soft); display: block; line-height: 1.2; font-weight: 400;
+           white-space: pre; }
 td.strong { font-weight: 700; }
 td.paper { color: var(--soft); }
 td.partial { color: var(--bad); }
@@ -74,7 +75,7 @@ footer { margin-top: 3rem; color: var(--soft); font-size: .85rem; }
   body { font-size: 9.5pt; } main { max-width: none; padding: 0; } nav { display: none; }
   .state { border: 1px solid currentColor; } section { margin-top: 1.6rem; }
   h2, h3, caption { break-after: avoid; break-inside: avoid; }
-  figure, tr, .facts { break-inside: avoid; }
+  figure, tr, .facts, .scroll { break-inside: avoid; }
   table { font-size: 8pt; } th, td { padding: .2rem .45rem; } .scroll { overflow: visible; }
   .gallery:not(.wide) { grid-template-columns: 1fr 1fr; } figure img { max-height: 225mm; }
 }
@@ -124,7 +125,7 @@ TABLE = """\
 """
 
 IMAGE = """\
-<figure><img src="data:image/png;base64,{{ data }}" alt="{{ image.alt }}" \
+<figure><img src="data:{{ media }};base64,{{ data }}" alt="{{ image.alt }}" \
 width="{{ width }}" height="{{ height }}">
 <figcaption><b>{{ image.title }}</b> {{ image.caption }}\
 {% if image.pdf %} <a href="{{ image.pdf }}">PDF</a>{% endif %}</figcaption></figure>

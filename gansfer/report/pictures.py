@@ -56,7 +56,10 @@ _KINDS: dict[Kind, tuple[str, str]] = {
     "losses": ("Training curves", "Against images shown; bands are levels of the ladder."),
 }
 _NARROW = ("losses", "embedding")
-_SHOWN = 15  # five label counts after each of three phases
+_CHOICE = (
+    "One picture for each N and phase, of the analysis fold where it has one; the others lie "
+    "beside their products, in gan/ and synthetic/."
+)
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,10 @@ class Picture:
 
 
 def picture_sections(pictures: Sequence[Picture], analysis_fold: int | None) -> list[Section]:
-    """Galleries of generated slices and of training, fifteen pictures of each kind at most.
+    """Galleries of generated slices and of training, one of each kind a label count and phase.
 
-    The analysis fold, the first seed and the first group are shown first; how many there are in
-    all is said.
+    It is the analysis fold's, the first seed's and the first group's where there is one; how many
+    there are in all is said.
 
     Args:
         pictures: of any kind and cell, in any order.
@@ -113,7 +116,8 @@ def picture_sections(pictures: Sequence[Picture], analysis_fold: int | None) -> 
             if (gallery := _gallery(kind, pictures, analysis_fold)) is not None
         ]
         if galleries:
-            sections.append(Section(title, [], galleries))
+            left_out = any("shown)" in gallery.title for gallery in galleries)
+            sections.append(Section(title, [_CHOICE] if left_out else [], galleries))
     return sections
 
 
@@ -132,8 +136,10 @@ def _gallery(kind: str, pictures: Sequence[Picture], analysis_fold: int | None) 
             picture.phase or 0,
         )
 
-    chosen = sorted(here, key=first_seen)[:_SHOWN]
+    chosen: dict[tuple[int, int, str], Picture] = {}
+    for picture in sorted(here, key=first_seen):
+        chosen.setdefault((picture.labels or 0, picture.phase or 0, picture.title), picture)
     heading, caption = _KINDS[here[0].kind]
     more = f" ({len(chosen)} of {len(here)} shown)" if len(here) > len(chosen) else ""
-    images = [Image(picture.path, f"{picture.name}.", caption) for picture in chosen]
+    images = [Image(one.path, f"{one.name}.", caption) for _, one in sorted(chosen.items())]
     return Gallery(heading + more, images, wide=kind not in _NARROW)

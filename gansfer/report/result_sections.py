@@ -48,8 +48,9 @@ def key_section(results: Results, meta: Meta, figures: Mapping[str, Path]) -> Se
             figure_image(
                 figures["dsc_by_ratio"],
                 "Overall Dice by ratio and label count (paper: Fig. 8).",
-                "Mean over test subjects with its standard error; an open marker is a mean over "
-                "fewer cells than planned. Right: synthetic slices alone.",
+                f"Mean over the {len(results.labelled)} test subjects with its standard error; an "
+                "open marker is a mean over fewer cells than planned, and so fewer subjects. "
+                "Right: synthetic slices alone. No test.",
             )
         )
     question = "Does adding generated slices to the real ones segment unseen people better?"

@@ -14,7 +14,9 @@ import pandas as pd
 from gansfer.atomic import write_text
 from gansfer.report import comparisons, tables
 from gansfer.report.completeness import missing_cells
+from gansfer.report.rival import rival_table
 from gansfer.report.rows import label_counts
+from gansfer.report.seed_tables import dsc_by_seed, seed_spread
 from gansfer.seeds import seed_for
 
 
@@ -29,8 +31,9 @@ class AblationCell(TypedDict):
 class Meta(TypedDict):
     """What the report says of the experiment beside its numbers.
 
-    `analysis_reason`, `pool_rule` and each of `notes` are whole sentences. `versions` is what goes
-    under provenance (program, revision, image, packages). `wall_s` is seconds by stage.
+    `analysis_reason`, `pool_rule`, `reference` (what the cohort is measured against) and each of
+    `notes` are whole sentences. `versions` is what goes under provenance (program, revision, image,
+    packages). `wall_s` is seconds by stage.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Meta(TypedDict):
     analysis_fold: int | None
     analysis_reason: str
     pool_rule: str
+    reference: NotRequired[str]
     versions: Mapping[str, str]
     wall_s: Mapping[str, float]
     ablation: NotRequired[AblationCell | None]
@@ -47,6 +51,7 @@ class Meta(TypedDict):
     significance: NotRequired[float]
     stratification_folds: NotRequired[int]
     stratification_repeats: NotRequired[int]
+    kernel_bandwidth_years: NotRequired[float]
     notes: NotRequired[Sequence[str]]
 
 
@@ -57,9 +62,12 @@ class Results:
     metrics: pd.DataFrame
     missing: pd.DataFrame
     dsc_by_ratio: pd.DataFrame
+    dsc_by_seed: pd.DataFrame
+    seed_spread: pd.DataFrame
     baseline_and_augmented: pd.DataFrame
     pairs: pd.DataFrame
     ablation: pd.DataFrame
+    rival: pd.DataFrame
     surface_distances: pd.DataFrame
     cohort_baseline_and_augmented: pd.DataFrame
     cohort_by_age: pd.DataFrame
@@ -92,10 +100,14 @@ def compute(metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta) -> Result
     groups = comparisons.overall_by_group(metrics, augmented)
     pairs = comparisons.all_pairs(groups)
     cell = meta.get("ablation")
+    missing = missing_cells(metrics, expected)
+    by_seed = dsc_by_seed(metrics, expected, missing)
     return Results(
         metrics=metrics,
-        missing=missing_cells(metrics, expected),
+        missing=missing,
         dsc_by_ratio=tables.dsc_by_ratio(metrics, expected),
+        dsc_by_seed=by_seed,
+        seed_spread=seed_spread(by_seed, expected),
         baseline_and_augmented=comparisons.against_baseline(metrics, augmented, "test", seed),
         pairs=pairs,
         ablation=pd.DataFrame()
@@ -103,6 +115,7 @@ def compute(metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta) -> Result
         else tables.ablation_table(
             metrics, meta["structures"], cell["fold"], cell["labels"], cell["ratio"]
         ),
+        rival=rival_table(metrics, augmented),
         surface_distances=tables.surface_distances(metrics),
         cohort_baseline_and_augmented=comparisons.against_baseline(
             metrics, augmented, "cohort", seed
@@ -139,6 +152,11 @@ def write_csvs(folder: Path, results: Results) -> list[Path]:
             write_text(path, table.to_csv(index=False, float_format="%.6g"))
             written.append(path)
     return written
+
+
+def bandwidth_years(meta: Meta) -> float:
+    """SD of the kernel of Fig. 11 and 12."""
+    return meta.get("kernel_bandwidth_years", 6.0)
 
 
 def ages(people: pd.DataFrame) -> npt.NDArray[np.float64]:

@@ -27,21 +27,23 @@ def structure_section(results: Results, meta: Meta, figures: Mapping[str, Path])
                 figures["per_structure"],
                 "Dice of each structure (paper: Fig. 9).",
                 "Mean over the same test subjects, from baseline (open) to the augmented arm "
-                "(filled). A subject without the structure in its reference is left out.",
+                "(filled); a subject without the structure in its reference is left out. n and "
+                "tests are in the table below.",
             )
         )
     parts.append(_structure_table(results, meta))
     if "boxes" in figures:
         level = percent(meta.get("significance", 0.05))
         n_pairs = len(results.pairs)
+        n_most = max(int(values.count()) for values in results.groups.values())
         parts.append(
             figure_image(
                 figures["boxes"],
                 "Distribution of overall Dice over the test subjects (paper: Fig. 10).",
                 f"An asterisk marks the augmented arm. A bracket joins groups none of whose pairs "
                 f"differs at {level} (two-sided Wilcoxon signed-rank test, Holm over {n_pairs} "
-                f"pairs); all other pairs differ. Boxes are quartiles; whiskers reach 1.5 "
-                "interquartile ranges.",
+                f"pairs); all other pairs differ. {n_most} subjects at most. Boxes are "
+                "quartiles; whiskers reach 1.5 interquartile ranges.",
             )
         )
         parts.append(_pairs_table(results.pairs, meta))

@@ -38,6 +38,7 @@ AUGMENTED_COLOUR = "#0072B2"
 WARNING_COLOUR = "#B3261E"
 INK = "#22262E"
 
+PROPAGATION = "propagation"
 _ABLATION_ONLY = ("p1", "p1+", "p2", "p2+", "p3", "p3+")
 _RATIO = re.compile(r"ratio-(\d+(?:\.\d+)?)to(\d+(?:\.\d+)?)")
 
@@ -93,7 +94,8 @@ def arm_title(arm: str) -> str:
     """An arm's name as readers see it: "Baseline", "2:1", "Synthetic only", "P1+"."""
     if ratio := _RATIO.fullmatch(arm):
         return f"{ratio[1]}:{ratio[2]}"
-    return {"baseline": "Baseline", "synthetic": "Synthetic only"}.get(arm, arm.upper())
+    named = {"baseline": "Baseline", "synthetic": "Synthetic only", PROPAGATION: "Propagation"}
+    return named.get(arm, arm.upper())
 
 
 def ablation_title(arm: str) -> str:
@@ -109,15 +111,17 @@ def is_ratio(arm: str) -> bool:
 
 
 def arm_order(arm: str) -> tuple[int, float, str]:
-    """Sort key of arms: baseline, ratios from the most real to the least, synthetic, ablation."""
+    """Sort key of arms: baseline, ratios, most real first, synthetic, propagation, ablation."""
     if arm == "baseline":
         return 0, 0.0, arm
     if ratio := _RATIO.fullmatch(arm):
         return 1, -float(ratio[1]) / float(ratio[2]), arm
     if arm == "synthetic":
         return 2, 0.0, arm
+    if arm == PROPAGATION:
+        return 3, 0.0, arm
     place = _ABLATION_ONLY.index(arm) if arm in _ABLATION_ONLY else len(_ABLATION_ONLY)
-    return 3, float(place), arm
+    return 4, float(place), arm
 
 
 def ablation_arms(ratio: str) -> tuple[str, ...]:
@@ -139,5 +143,6 @@ def save_png(figure: Figure, path: Path) -> None:
 def save_png_and_pdf(figure: Figure, path_png: Path) -> None:
     """Write a figure as PNG and, under the same name, as PDF."""
     save_png(figure, path_png)
+    figure.set_layout_engine("none")  # keeps the layout of the PNG, which takes as long as drawing
     with replacing(path_png.with_suffix(".pdf")) as aside:
         figure.savefig(aside, format="pdf", metadata={"CreationDate": None, "Producer": None})

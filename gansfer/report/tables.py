@@ -4,7 +4,8 @@ Legend: `metrics` has one row a measured value, with columns seed, fold, labels 
 labelled images), arm, set ("test" or "cohort"), subject, age_years, cdr, structure ("overall",
 "mean" or a structure), metric and value (NaN: excluded, such as an empty reference).
 `by_subject` has one row a (labels, arm, structure, subject): seeds (and folds) averaged first, so
-that n always counts people. Every mean comes with its n; arms are compared on the same people.
+that n always counts people. Every mean comes with its n; arms are compared on the same people and
+at the same seeds.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pandas as pd
 from gansfer.errors import UserError
 from gansfer.report.paper import ABLATION_PERCENT
 from gansfer.report.rows import label_counts
+from gansfer.report.seed_tables import at_equal_seeds, compared_rows
 from gansfer.report.style import ablation_arms, arm_order, is_ratio, ratio_arm
 
 COLUMNS = (
@@ -58,17 +60,13 @@ def checked(metrics: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def values_by_subject(
-    metrics: pd.DataFrame, set_name: str, metric: str = "dsc", arms: Sequence[str] | None = None
-) -> pd.DataFrame:
+def values_by_subject(metrics: pd.DataFrame, set_name: str, metric: str = "dsc") -> pd.DataFrame:
     """One row a (labels, arm, structure, subject): the value averaged over seeds and folds.
 
     Returns:
         Columns labels, arm, structure, subject, age_years, cdr, value (NaN: excluded in all).
     """
     rows = metrics[(metrics["set"] == set_name) & (metrics["metric"] == metric)]
-    if arms is not None:
-        rows = rows[rows["arm"].isin(list(arms))]
     keys = ["labels", "arm", "structure", "subject"]
     return rows.groupby(keys, as_index=False, sort=True).agg(
         age_years=("age_years", "first"), cdr=("cdr", "first"), value=("value", "mean")
@@ -93,7 +91,7 @@ def paired(by_subject: pd.DataFrame, labels: int, augmented: str) -> pd.DataFram
 
 def paired_rows(metrics: pd.DataFrame, augmented: Mapping[int, str], set_name: str) -> pd.DataFrame:
     """`paired` for every label count and its augmented arm, with the columns labels and arm."""
-    table = values_by_subject(metrics, set_name)
+    table = values_by_subject(compared_rows(metrics, augmented, set_name), set_name)
     parts = [
         paired(table, labels, arm).assign(labels=labels, arm=arm)
         for labels, arm in sorted(augmented.items())
@@ -113,8 +111,10 @@ def best_ratio_arms(metrics: pd.DataFrame, rule: str = "per_label_count") -> dic
     Returns:
         labels -> arm, without the label counts that have no such arm.
     """
-    table = values_by_subject(metrics, "test")
-    table = table[(table["structure"] == "overall") & table["arm"].map(is_ratio).astype(bool)]
+    rows = metrics[(metrics["set"] == "test") & metrics["structure"].eq("overall")]
+    rows = rows[rows["arm"].map(is_ratio).astype(bool)]
+    parts = [at_equal_seeds(part, ["arm"]) for _, part in rows.groupby("labels")]
+    table = values_by_subject(pd.concat([rows.iloc[:0], *parts]), "test")
     if rule != "per_label_count":
         wanted = ratio_arm(rule)
         return dict.fromkeys(label_counts(table[table["arm"] == wanted]), wanted)
@@ -173,9 +173,10 @@ def ablation_table(
         One row an arm of Table I; columns arm, n_subjects, then in per cent overall, each
         structure, mean (ours), and paper_overall, paper_<structure>, paper_mean.
     """
-    here = metrics[(metrics["fold"] == fold) & (metrics["labels"] == labels)]
     arms = ablation_arms(ratio)
-    table = values_by_subject(here, "test", arms=arms)
+    here = metrics[(metrics["fold"] == fold) & (metrics["labels"] == labels)]
+    here = here[here["arm"].isin(arms) & here["set"].eq("test")]
+    table = values_by_subject(at_equal_seeds(here, ["arm"]), "test")
     names = ["overall", *structures, "mean"]
     means = table.pivot_table(index="arm", columns="structure", values="value", aggfunc="mean")
     means = means.reindex(index=list(arms), columns=names) * 100

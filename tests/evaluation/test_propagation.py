@@ -37,15 +37,15 @@ def test_without_antspyx_the_error_says_what_to_install(monkeypatch: pytest.Monk
     image_zhw, label_zhw = _anatomy(0, 0)
     wanted = r"need antspyx .* jobs/image/requirements-propagation\.txt"
     with pytest.raises(UserError, match=wanted):
-        propagate(image_zhw, image_zhw[None], label_zhw[None], SPACING_MM, seed=0)
+        propagate(image_zhw, image_zhw[None], label_zhw[None], SPACING_MM)
 
 
 def test_atlases_of_another_shape_are_refused() -> None:
     image_zhw, label_zhw = _anatomy(0, 0)
     with pytest.raises(ValueError, match="cannot propagate"):
-        propagate(image_zhw, image_zhw[None, 1:], label_zhw[None], SPACING_MM, seed=0)
+        propagate(image_zhw, image_zhw[None, 1:], label_zhw[None], SPACING_MM)
     with pytest.raises(ValueError, match="cannot propagate"):
-        propagate(image_zhw, image_zhw[None][:0], label_zhw[None][:0], SPACING_MM, seed=0)
+        propagate(image_zhw, image_zhw[None][:0], label_zhw[None][:0], SPACING_MM)
 
 
 class _Stopping:
@@ -58,9 +58,7 @@ class _Stopping:
 def test_a_stop_is_heard_before_the_next_atlas() -> None:
     image_zhw, label_zhw = _anatomy(0, 0)
     with pytest.raises(StopRequested):
-        propagate(
-            image_zhw, image_zhw[None], label_zhw[None], SPACING_MM, seed=0, watch=_Stopping()
-        )
+        propagate(image_zhw, image_zhw[None], label_zhw[None], SPACING_MM, watch=_Stopping())
 
 
 def test_no_label_anywhere_is_background_everywhere() -> None:
@@ -74,21 +72,28 @@ def test_no_label_anywhere_is_background_everywhere() -> None:
 def test_a_shifted_atlas_is_brought_back() -> None:
     pytest.importorskip("ants")
     target_zhw, truth_zhw = _anatomy(0, 0)
-    image_zhw, label_zhw = _anatomy(3, 1)
+    image_zhw, label_zhw = _anatomy(2, 1)
     assert _dice(label_zhw, truth_zhw, 1) < 0.75
-    _, warped_zhw = warp_atlas(target_zhw, image_zhw, label_zhw, SPACING_MM, seed=0)
+    _, warped_zhw = warp_atlas(target_zhw, image_zhw, label_zhw, SPACING_MM)
     assert min(_dice(warped_zhw, truth_zhw, value) for value in (1, 2)) > 0.9
 
 
-def test_a_seed_gives_the_same_labels_to_the_bit() -> None:
+def test_the_same_images_give_the_same_labels_to_the_bit() -> None:
     pytest.importorskip("ants")
     target_zhw, _ = _anatomy(0, 0, shape=(16, 28, 28))
     image_zhw, label_zhw = _anatomy(2, 1, shape=(16, 28, 28))
-    one, again, other = (
-        warp_atlas(target_zhw, image_zhw, label_zhw, SPACING_MM, seed)[0] for seed in (0, 0, 1)
-    )
+    one, again = (warp_atlas(target_zhw, image_zhw, label_zhw, SPACING_MM)[0] for _ in range(2))
     assert np.array_equal(one, again)
-    assert not np.array_equal(one, other)
+
+
+def test_a_small_region_that_is_aligned_is_not_lost() -> None:
+    """With an affine stage before SyN the labels of some pairs of 4 mm were thrown out of it."""
+    pytest.importorskip("ants")
+    for seed in range(4):
+        target_zhw, truth_zhw = _anatomy(0, seed, shape=(15, 20, 20))
+        image_zhw, label_zhw = _anatomy(1, 10 + seed, shape=(15, 20, 20))
+        _, warped_zhw = warp_atlas(target_zhw, image_zhw, label_zhw, (4.0, 4.0, 4.0))
+        assert _dice(warped_zhw, truth_zhw, 1) > _dice(label_zhw, truth_zhw, 1)
 
 
 def test_fusion_lets_the_background_win_where_one_atlas_overreaches() -> None:

@@ -45,6 +45,13 @@ def test_clear_groups_are_told_apart_whatever_the_unit():
     np.testing.assert_allclose(in_mm3.auc_rk, in_ml.auc_rk)
 
 
+def test_volumes_that_are_all_the_same_tell_nothing():
+    volume_nf, positive_n = _cohort(0.0)
+    same = stratify(np.full_like(volume_nf, 5000.0), positive_n, repeats=2, seed=0)
+    np.testing.assert_array_equal(same.auc_rk, 0.5)  # all tie, and a tie counts half
+    assert same.accuracy_rk.mean() == pytest.approx(69 / 99, abs=0.01)
+
+
 def test_volumes_without_information_do_no_better_than_chance():
     aucs = [stratify(*_cohort(0.0, seed), repeats=2, seed=0).auc_rk.mean() for seed in range(8)]
     assert abs(np.mean(aucs) - 0.5) < 0.08

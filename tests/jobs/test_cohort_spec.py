@@ -44,7 +44,7 @@ def test_labels_that_do_not_go_with_the_images() -> None:
     references = {"kind": "table", "protocol": "malpem"}
     assert explain(bids_cohort(Path("a"), references=references)) == (
         "x.yaml: cohort: references of kind 'table' do not go with images of kind 'bids'; give "
-        "none, malpem, dseg or bids"
+        "none, propagation, malpem, dseg or bids"
     )
 
 

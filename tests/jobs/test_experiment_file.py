@@ -7,7 +7,8 @@ import pytest
 
 from gansfer.errors import UserError
 from jobs.experiment_file import load_experiment, parse_experiment, save_experiment
-from jobs.spec import Experiment, real_per_synthetic
+from jobs.grid_spec import real_per_synthetic
+from jobs.spec import Experiment
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL: dict[str, Any] = {

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from gansfer.evaluation.stratify import Stratification
 from gansfer.report import comparisons
 from gansfer.structures import PAPER_STRUCTURES
 
@@ -89,6 +90,33 @@ def test_separable_volumes_are_told_apart(metrics: pd.DataFrame) -> None:
     # Equal to the reference in every split: no difference.
     assert set(table.loc[table["source"] != "reference", "mark"]) == {"\N{DAGGER}"}
     assert (table.loc[table["source"] == "augmented", "p_corrected"] == 1.0).all()
+
+
+def test_both_tests_of_table_ii_are_given(
+    metrics: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Accuracies of 3 repeats x 2 folds, in the order in which the arms are asked for.
+    base = np.array([[0.60, 0.62], [0.61, 0.63], [0.60, 0.66]])
+    gain = np.array([[0.03, 0.01], [0.02, 0.03], [0.05, 0.01]])  # of repeats: .02, .025, .03
+    given = iter([base, base + gain, base - gain])
+    monkeypatch.setattr(
+        comparisons,
+        "stratify",
+        lambda *_, **__: Stratification(one := next(given), one, 8, 8),
+    )
+    only = metrics[metrics["labels"] == 1]
+    table = comparisons.table_ii(only, {1: "ratio-2to1"}, PAPER_STRUCTURES, 2, 3, 0.05, seed=1)
+    rows = table[table["measure"] == "accuracy"].set_index("source")
+    repeats = np.array([0.02, 0.025, 0.03])
+    t_naive = repeats.mean() / (repeats.std(ddof=1) / np.sqrt(3))
+    t_corrected = gain.mean() / np.sqrt(gain.var(ddof=1) * (1 / 6 + 1))
+    augmented = rows.loc["augmented"]
+    assert augmented["p_naive"] == pytest.approx(2 * stats.t.sf(t_naive, 2))
+    assert augmented["p_corrected"] == pytest.approx(2 * stats.t.sf(t_corrected, 5))
+    # Against the reference everything doubles; the naive test alone is convinced.
+    assert augmented["p_reference_naive"] == pytest.approx(2 * stats.t.sf(t_naive, 2))
+    assert (augmented["mark_naive"], augmented["mark"]) == ("*", "\N{DAGGER}")
+    assert np.isnan(rows.loc["baseline", "p_naive"])
 
 
 def test_a_subject_without_a_volume_leaves_every_arm(metrics: pd.DataFrame) -> None:

@@ -32,6 +32,8 @@ def test_a_cell_that_lost_subjects_is_incomplete(
     )
     missing = missing_cells(metrics[~lost], expected)
     assert missing_in_words(missing) == ["N = 1 Synthetic only, fold 1 (3 of 4 subjects)"]
+    of_seed = "N = 1 Synthetic only, fold 1 of seed 0 (3 of 4 subjects)"
+    assert missing_in_words(missing, n_seeds=2) == [of_seed]
 
 
 def test_nothing_yet(metrics: pd.DataFrame, expected: pd.DataFrame) -> None:

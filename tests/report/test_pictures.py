@@ -15,14 +15,17 @@ def _grids(folds: int) -> list[Picture]:
     ]
 
 
-def test_the_analysis_fold_is_shown_first_and_the_rest_is_counted() -> None:
-    (section,) = picture_sections(_grids(4), analysis_fold=2)
+def test_one_of_each_label_count_and_phase_is_shown_of_the_analysis_fold() -> None:
+    grids = [one for one in _grids(4) if one.path.name != "2-6-3.png"]
+    (section,) = picture_sections(grids, analysis_fold=2)
     (gallery,) = section.parts
     assert isinstance(gallery, Gallery)
-    assert gallery.title == "Generated slices (15 of 36 shown)"
+    assert gallery.title == "Generated slices (9 of 35 shown)"
+    assert "the others lie beside" in section.text[0]
     names = [image.path.name for image in gallery.images]
     assert names[:3] == ["2-1-1.png", "2-1-2.png", "2-1-3.png"]
-    assert all(name.startswith("2-") for name in names[:9])
+    assert all(name.startswith("2-") for name in names[:8])
+    assert names[8] == "0-6-3.png"  # where the analysis fold has none, another's
     assert gallery.images[0].title == "N = 1, fold 2, group 0, phase 1."
 
 

@@ -1,0 +1,134 @@
+"""The grid section of an experiment file: which cells the experiment has.
+
+Loads without torch and numpy.
+"""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction as Ratio
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from gansfer.settings import Count, CountOrZero, Settings
+
+# The label counts at which the paper sets MALPEM beside DeepMedic (III.G).
+PAPER_RIVAL_COUNTS = (1, 6, 24)
+
+
+def real_per_synthetic(ratio: str) -> float:
+    """`"10:1"` as 10.0: real segments drawn for each synthetic one (III.E).
+
+    Raises:
+        ValueError: the text is not two positive numbers with a colon between.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?):([0-9]+(?:\.[0-9]+)?)", ratio.strip())
+    if match is None or float(match[1]) <= 0 or float(match[2]) <= 0:
+        raise ValueError(f"ratio {ratio!r} is not of the form real:synthetic, such as '10:1'")
+    return float(Ratio(match[1]) / Ratio(match[2]))
+
+
+class Ablation(Settings):
+    """The cell of Table I, in which every phase's slices are tried with and without real data."""
+
+    fold: CountOrZero = 0
+    label_count: Count = 1
+    ratio: str = Field("2:1", description="real to synthetic in the rows with a plus")
+
+
+class Rival(Settings):
+    """Label propagation from a cell's own labelled subjects, beside its segmenters (III.G)."""
+
+    fold: CountOrZero | None = Field(
+        None, description="the one fold; None: the ablation's, else the first that runs"
+    )
+    label_counts: Annotated[tuple[Count, ...], Field(min_length=1)] | None = Field(
+        None, description="None: those of the paper (1, 6, 24) that the grid has"
+    )
+
+
+class GridSettings(Settings):
+    """Which cells the experiment has (III.D to III.F)."""
+
+    folds: Annotated[int, Field(ge=2)] = 5
+    use_folds: tuple[CountOrZero, ...] | None = Field(
+        None, description="run only these folds; None: all"
+    )
+    label_counts: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 3, 6, 12, 24)
+    group_size: Count = Field(6, description="labelled subjects a GAN is trained on at most")
+    ratios: tuple[str, ...] = ("100:1", "10:1", "2:1", "1:1")
+    ablation: Ablation | None = Ablation()
+    analysis_fold: Literal["auto"] | CountOrZero = Field(
+        "auto", description="whose models segment the full cohort; auto: the rule of III.G"
+    )
+    seeds: Annotated[tuple[CountOrZero, ...], Field(min_length=1)] = (0,)
+    rival: Literal["auto"] | Rival | None = Field(
+        "auto",
+        description="label propagation as a rival of the segmenter; auto: where "
+        "cohort.references are propagated",
+    )
+
+    @property
+    def run_folds(self) -> tuple[int, ...]:
+        """The folds that are run."""
+        return tuple(range(self.folds)) if self.use_folds is None else self.use_folds
+
+    def chosen_rival(self, references_propagated: bool) -> tuple[int, tuple[int, ...]] | None:
+        """Fold and label counts of the rival; None: there is none."""
+        rival = self.rival
+        if rival == "auto":
+            rival = Rival() if references_propagated else None
+        if rival is None:
+            return None
+        fold = rival.fold
+        if fold is None:
+            fold = self.run_folds[0] if self.ablation is None else self.ablation.fold
+        counts = rival.label_counts or tuple(
+            count for count in self.label_counts if count in PAPER_RIVAL_COUNTS
+        )
+        return fold, counts
+
+    @field_validator("ratios")
+    @classmethod
+    def _ratios_parse(cls, ratios: tuple[str, ...]) -> tuple[str, ...]:
+        for ratio in ratios:
+            real_per_synthetic(ratio)
+        return ratios
+
+    @model_validator(mode="after")
+    def _folds_exist(self) -> GridSettings:
+        wanted = {"use_folds": self.run_folds}
+        if self.ablation is not None:
+            wanted["ablation.fold"] = (self.ablation.fold,)
+        if self.analysis_fold != "auto":
+            wanted["analysis_fold"] = (self.analysis_fold,)
+        if isinstance(self.rival, Rival) and self.rival.fold is not None:
+            wanted["rival.fold"] = (self.rival.fold,)
+        for name, folds in wanted.items():
+            for fold in folds:
+                if fold not in self.run_folds or fold >= self.folds:
+                    raise ValueError(
+                        f"{name} asks for fold {fold}, but the folds that run are "
+                        f"{', '.join(map(str, self.run_folds))} "
+                        f"of {self.folds} (counted from 0)"
+                    )
+        if self.ablation is not None and self.ablation.label_count not in self.label_counts:
+            raise ValueError(
+                f"ablation.label_count {self.ablation.label_count} is not in label_counts "
+                f"{list(self.label_counts)}"
+            )
+        if self.ablation is not None:
+            real_per_synthetic(self.ablation.ratio)
+        return self
+
+    @model_validator(mode="after")
+    def _rival_counts_exist(self) -> GridSettings:
+        asked = self.rival.label_counts if isinstance(self.rival, Rival) else None
+        for count in asked or ():
+            if count not in self.label_counts:
+                raise ValueError(
+                    f"rival.label_counts asks for {count}, which is not in label_counts "
+                    f"{list(self.label_counts)}"
+                )
+        return self

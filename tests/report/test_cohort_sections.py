@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gansfer.report import age_figures, figures
+from gansfer.report.cohort_sections import cohort_section, stratification_section
+from gansfer.report.page import Image, Table
+from gansfer.report.results import Meta, Results, compute
+
+DAGGER = "\N{DAGGER}"
+
+
+@pytest.fixture(scope="module")
+def results(metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta) -> Results:
+    noise = np.random.default_rng(0).normal(0, 1e-4, len(metrics))
+    return compute(metrics.assign(value=metrics["value"] + noise), expected, meta)
+
+
+def _table_ii(results: Results, meta: Meta, **augmented: Any) -> Table:
+    columns = {"labels": 6, "n_very_mild": 69, "n_mild": 30, "percent": 65.0}
+    blank = {"p_naive": float("nan"), "p_corrected": float("nan")}
+    rows = [
+        {**columns, **blank, "source": source, "measure": measure, "mark": DAGGER}
+        for source in ("baseline", "augmented")
+        for measure in ("accuracy", "auc")
+    ]
+    table = pd.DataFrame(rows).assign(mark_naive=DAGGER)
+    cell = (table["source"] == "augmented") & (table["measure"] == "auc")
+    for name, value in augmented.items():
+        table.loc[cell, name] = value
+    section = stratification_section(replace(results, table_ii=table), meta)
+    assert section is not None
+    shown = section.parts[0]
+    assert isinstance(shown, Table)
+    return shown
+
+
+def test_table_ii_shows_both_p_values_and_where_their_marks_differ(
+    results: Results, meta: Meta
+) -> None:
+    table = _table_ii(
+        results, meta, percent=66.0, p_naive=1e-5, p_corrected=0.21, mark_naive="*", mark=DAGGER
+    )
+    rows = {row[0].text: row[1] for row in table.rows}
+    cell = rows["AUC, augmented"]
+    assert cell.text == "66.0" + DAGGER
+    assert cell.note.split("\n") == ["p 0.210, naive < 0.001", "naive: *", "paper 65.6*"]
+    assert cell.kind == ""
+    assert rows["AUC, baseline"].note == "paper 55.0"
+    for said in ("corrected resampled t-test", "overlapping splits", DAGGER, "* significantly"):
+        assert said in table.caption
+    sure = _table_ii(results, meta, p_naive=1e-5, p_corrected=0.01, mark_naive="", mark=DAGGER)
+    (cell,) = [row[1] for row in sure.rows if row[0].text == "AUC, augmented"]
+    assert cell.kind == "strong"
+    assert "naive: lower" in cell.note
+
+
+def test_the_kernels_width_is_drawn_and_said(
+    results: Results, meta: Meta, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widths: set[float] = set()
+    regression = age_figures.kernel_regression
+
+    def record(x: Any, y: Any, grid: Any, bandwidth: float, **other: Any) -> Any:
+        widths.add(bandwidth)
+        return regression(x, y, grid, bandwidth, **(other | {"n_resamples": 2}))
+
+    monkeypatch.setattr(age_figures, "kernel_regression", record)
+    others = ("dsc_by_cdr", "difference_by_cdr", "dsc_by_ratio", "per_structure", "box")
+    for name in [f"{one}_figure" for one in others]:
+        monkeypatch.setattr(figures, name, lambda *_: None)
+    wide = meta.copy()
+    wide["kernel_bandwidth_years"] = 9.5
+    figures.draw_figures(tmp_path, results, wide)
+    assert widths == {9.5}
+    section = cohort_section(results, wide, {"dsc_by_age": tmp_path / "dsc_by_age.png"})
+    assert section is not None
+    (image,) = [part for part in section.parts if isinstance(part, Image)]
+    assert "Gaussian kernel, SD 9.5 years" in image.caption
+    assert "24 subjects of known age" in image.caption
