@@ -17,7 +17,7 @@ from gansfer.progress import Watch
 from gansfer.seeds import seed_for
 from jobs.plan import Cell, Plan, Task
 from jobs.scratch import cohort_folder
-from jobs.spec import Experiment
+from jobs.spec import DEFAULT_RESOURCES, Experiment
 from jobs.storage import Storage
 from jobs.training_data import CellData
 
@@ -66,6 +66,8 @@ class Context:
         Raises:
             UserError: the experiment asks for CUDA and there is none.
         """
+        if DEFAULT_RESOURCES[self.task.stage].gpus == 0:
+            return "cpu"  # a stage without anything for a GPU to do
         asked = self.experiment.run.device
         if asked == "cuda" and not torch.cuda.is_available():
             raise UserError(

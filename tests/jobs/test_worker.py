@@ -90,6 +90,17 @@ def test_a_done_task_leaves_its_whole_record(
     assert trial.ledger().done(task)
 
 
+def test_only_stages_that_compute_on_a_gpu_want_one(
+    tmp_path: Path, becomes: Callable[[Stage], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    trial = Trial.make(tmp_path, run={"device": "cuda"})
+    becomes(makes_a_product)
+    assert trial.work("prepare") == DONE
+    assert trial.work(BASELINE) == MISTAKE
+    assert "no CUDA device" in trial.log(BASELINE)
+
+
 def test_a_task_without_its_inputs_is_blocked(
     trial: Trial, becomes: Callable[[Stage], None]
 ) -> None:
