@@ -9,6 +9,8 @@ export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=i
 
 python3 -m venv /opt/gansfer
 /opt/gansfer/bin/pip install --constraint "$source/constraints.txt" "$source[run]"
+# References by label propagation; its pins stand in the file.
+/opt/gansfer/bin/pip install --no-deps --requirement "$source/jobs/image/requirements-propagation.txt"
 
 # What only building needs.
 find /opt/gansfer -name tests -path '*/site-packages/*' -prune -exec rm -rf {} +
@@ -18,3 +20,4 @@ printf '%s\n' "$revision" >/opt/gansfer/share/gansfer/revision
 
 # The command, for a host that calls it by its name alone, and its first check.
 /opt/gansfer/bin/gansfer --help >/dev/null
+/opt/gansfer/bin/python -c 'import ants, torch'
