@@ -26,8 +26,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[run]"
 	touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-test: $(VENV)/.installed jobs/image/requirements-propagation.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[run,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r jobs/image/requirements-propagation.txt
 	touch $@
 
 clean:  ## forget the virtual environment and the caches; runs/ stays

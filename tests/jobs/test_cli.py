@@ -68,7 +68,7 @@ def test_the_papers_plan_needs_no_data(gansfer: Gansfer, tmp_path: Path) -> None
     asked = gansfer("plan", PAPER)
     assert (asked.code, asked.err) == (0, "")
     assert "45 GANs, 156 segmenters" in asked.out
-    assert "oasis: 278 tasks" in asked.out
+    assert "oasis: 281 tasks" in asked.out
     assert not (tmp_path / "storage").exists()
 
 
