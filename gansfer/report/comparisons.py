@@ -8,22 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
-from gansfer.evaluation.agreement import bland_altman
 from gansfer.evaluation.statistics import (
     bootstrap_mean,
     compare_pairs,
     holm,
     paired_t_test,
     wilcoxon_signed_rank,
-)
-from gansfer.evaluation.stratify import (
-    Stratification,
-    compare_arms,
-    reference_mark,
-    stratify,
 )
 from gansfer.report.rows import label_counts, rows_of
 from gansfer.report.seed_tables import compared_rows
@@ -159,124 +151,3 @@ def undecided_sets(
 
     grow(set(), set(groups), set())
     return sorted(found, key=lambda members: [groups.index(group) for group in members])
-
-
-def table_ii(
-    metrics: pd.DataFrame,
-    augmented: Mapping[int, str],
-    structures: Sequence[str],
-    folds: int,
-    repeats: int,
-    significance: float,
-    seed: int,
-) -> pd.DataFrame:
-    """Table II: telling CDR 0.5 from CDR 1 or more by the volumes of the structures (III.G).
-
-    Subjects are those with every volume in every arm and in the reference, so that all are
-    compared on the same splits.
-
-    Returns:
-        Columns source ("baseline", "augmented", "reference"), labels (0 for the reference), arm,
-        measure ("accuracy", "auc"), percent, n_very_mild, n_mild, p_naive and p_corrected (of
-        augmented against baseline), p_reference_naive and p_reference (corrected; against the
-        reference), mark_naive and mark (by either). Empty where a group has fewer subjects than
-        `folds`.
-    """
-    columns = ["source", "labels", "arm", "measure", "percent", "n_very_mild", "n_mild"]
-    columns += ["p_naive", "p_corrected", "p_reference_naive", "p_reference", "mark_naive", "mark"]
-    features, positive = _volume_features(metrics, augmented, structures)
-    if not features or min(positive.sum(), (~positive).sum()) < folds:
-        return pd.DataFrame(columns=columns)
-    results: dict[tuple[str, int], Stratification] = {
-        key: stratify(volumes, positive, folds=folds, repeats=repeats, seed=seed)
-        for key, volumes in features.items()
-    }
-    reference = results.get(("reference", 0))
-    rows = []
-    for (source, labels), result in results.items():
-        for measure in ("accuracy", "auc"):
-            row = {
-                "source": source,
-                "labels": labels,
-                "arm": augmented[labels] if source == "augmented" else source,
-                "measure": measure,
-                "percent": 100 * float(result.values_rk(measure).mean()),
-                "n_very_mild": result.n_negative,
-                "n_mild": result.n_positive,
-                "mark_naive": "",
-                "mark": "",
-            }
-            if source == "augmented" and ("baseline", labels) in results:
-                tests = compare_arms(result, results["baseline", labels], measure)
-                row |= {"p_naive": tests.naive.p_value, "p_corrected": tests.corrected.p_value}
-            if reference is not None and source != "reference":
-                tests = compare_arms(result, reference, measure)
-                for suffix, test in (("_naive", tests.naive), ("", tests.corrected)):
-                    row[f"p_reference{suffix}"] = test.p_value
-                    row[f"mark{suffix}"] = reference_mark(test, significance)
-            rows.append(row)
-    return pd.DataFrame(rows, columns=columns)
-
-
-def volume_agreement(metrics: pd.DataFrame, augmented: Mapping[int, str]) -> pd.DataFrame:
-    """Bias and 95 % limits of agreement of the cohort's volumes against the references'.
-
-    Returns:
-        Columns labels, arm, structure, n_subjects, bias_mm3, low_mm3, high_mm3, reference_mm3.
-    """
-    measured = values_by_subject(metrics, "cohort", "volume_mm3")
-    reference = values_by_subject(metrics, "cohort", "reference_volume_mm3")
-    volumes = reference.groupby(["structure", "subject"]).agg(value=("value", "mean"))
-    both = measured.merge(
-        volumes.reset_index(), on=["structure", "subject"], suffixes=("", "_reference")
-    )
-    wanted = both["arm"].eq("baseline") | both["arm"].eq(both["labels"].map(dict(augmented)))
-    rows = []
-    for (labels, arm, structure), part in both[wanted].groupby(["labels", "arm", "structure"]):
-        agreement = bland_altman(part["value"].to_numpy(), part["value_reference"].to_numpy())
-        rows.append(
-            {
-                "labels": labels,
-                "arm": arm,
-                "structure": structure,
-                "n_subjects": agreement.n,
-                "bias_mm3": agreement.bias,
-                "low_mm3": agreement.low,
-                "high_mm3": agreement.high,
-                "reference_mm3": part["value_reference"].mean(),
-            }
-        )
-    columns = ["labels", "arm", "structure", "n_subjects", "bias_mm3", "low_mm3", "high_mm3"]
-    return pd.DataFrame(rows, columns=[*columns, "reference_mm3"])
-
-
-def _volume_features(
-    metrics: pd.DataFrame, augmented: Mapping[int, str], structures: Sequence[str]
-) -> tuple[dict[tuple[str, int], np.ndarray], np.ndarray]:
-    """(source, labels) -> [N, F] volumes of those who have all, and who of them has CDR 1+."""
-    compared = compared_rows(metrics, augmented, "cohort", across_label_counts=True)
-    measured = values_by_subject(compared, "cohort", "volume_mm3")
-    wide: dict[tuple[str, int], pd.DataFrame] = {}
-    for labels in label_counts(measured):
-        for source, arm in (("baseline", "baseline"), ("augmented", augmented.get(labels))):
-            rows = measured[(measured["labels"] == labels) & (measured["arm"] == arm)]
-            if len(rows):
-                wide[source, labels] = rows.pivot(
-                    index="subject", columns="structure", values="value"
-                )
-    reference = values_by_subject(metrics, "cohort", "reference_volume_mm3")
-    if len(reference):
-        wide["reference", 0] = reference.pivot_table(
-            index="subject", columns="structure", values="value"
-        )
-    cdr = measured.groupby("subject")["cdr"].first()
-    subjects = cdr[cdr >= 0.5].index
-    for key, table in wide.items():
-        wide[key] = table.reindex(columns=list(structures))
-        subjects = subjects.intersection(wide[key].dropna().index)
-    subjects = subjects.sort_values()
-    features = {
-        key: table.loc[subjects, list(structures)].to_numpy(np.float64)
-        for key, table in wide.items()
-    }
-    return features, (cdr.loc[subjects] >= 1).to_numpy()

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from gansfer.atomic import write_text
-from gansfer.report import comparisons, tables
+from gansfer.report import comparisons, tables, volumes
 from gansfer.report.completeness import missing_cells
 from gansfer.report.rival import rival_table
 from gansfer.report.rows import label_counts
@@ -122,7 +122,7 @@ def compute(metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta) -> Result
         ),
         cohort_by_age=tables.by_age(metrics, augmented),
         cohort_by_cdr=tables.by_cdr(metrics, augmented),
-        table_ii=comparisons.table_ii(
+        table_ii=volumes.table_ii(
             metrics,
             augmented,
             meta["structures"],
@@ -131,7 +131,7 @@ def compute(metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta) -> Result
             meta.get("significance", 0.05),
             seed,
         ),
-        volume_agreement=comparisons.volume_agreement(metrics, augmented),
+        volume_agreement=volumes.volume_agreement(metrics, augmented),
         cohort_pairs=tables.paired_rows(metrics, augmented, "cohort"),
         augmented=augmented,
         groups=groups,

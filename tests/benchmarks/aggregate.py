@@ -29,7 +29,7 @@ import pandas as pd
 from gansfer.cohort.phantom import PhantomSource
 from gansfer.cohort.subjects import Subject
 from gansfer.cohort.table import TableRow, write_table
-from gansfer.report import build, comparisons, embedding, losses, slices, synthesis_figures
+from gansfer.report import build, embedding, losses, slices, synthesis_figures, volumes
 from gansfer.structures import PAPER_STRUCTURES
 from jobs import aggregate
 from jobs.experiment_file import parse_experiment, save_experiment
@@ -250,7 +250,7 @@ def measure(plan: Plan, storage: Storage) -> None:
     timed(build, "write_csvs", "CSVs")
     timed(build, "draw_figures", "figures")
     timed(build, "write_page", "page")
-    timed(comparisons, "table_ii", "of the tables: Table II")
+    timed(volumes, "table_ii", "of the tables: Table II")
     start_s = time.perf_counter()
     summary = aggregate.write_report(plan, storage)
     print(f"write_report: {time.perf_counter() - start_s:.1f} s, of which")
