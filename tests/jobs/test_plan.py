@@ -66,7 +66,7 @@ def test_arms_need_the_synthetic_sets_of_all_groups_and_a_baseline_none(paper: P
 
 def test_arrays_are_one_for_each_stage_and_label_count(paper: Plan) -> None:
     arrays = paper.arrays()
-    assert len({(stage, labels) for stage, labels, _ in arrays}) == len(arrays) == 22
+    assert len({(stage, labels) for stage, labels, _ in arrays}) == len(arrays) == 25
     assert sum(len(tasks) for _, _, tasks in arrays) == len(paper.tasks)
 
 
