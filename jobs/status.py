@@ -56,11 +56,13 @@ class Submitted:
 
     def job(self, task_id: str) -> Job | None:
         """What SLURM says of the task's last job; None: nothing, or of somebody else's."""
-        element = self.element(task_id)
-        found = self.answer.jobs.get(element) if element else None
-        if found is None or found.name != self.last[task_id][0].name:
+        if task_id not in self.last:
             return None
-        return found
+        sent, index = self.last[task_id]
+        # An array cancelled before any of its elements started is one record, without elements.
+        ids = (sent.element(index), sent.job)
+        found = next((self.answer.jobs[i] for i in ids if i in self.answer.jobs), None)
+        return found if found is not None and found.name == sent.name else None
 
     def sent_as_is(self, task: Task) -> bool:
         """The task was last sent with the settings that it has today."""

@@ -270,6 +270,18 @@ def test_cancel_ends_only_the_stage_asked_for(slurm):
     assert "no such stage" in slurm("cancel", "synthesize", "--yes", fails=2)
 
 
+def test_an_array_cancelled_before_it_started_is_one_record_for_all_its_tasks(slurm):
+    slurm("submit", "--yes")
+    queue_of(slurm)
+    lines = slurm.queue.read_text().splitlines(keepends=True)
+    name = next(line for line in lines if line.startswith("2_")).split("|")[-1]
+    others = [line for line in lines if not line.startswith("2_")]
+    slurm.queue.write_text("".join([*others, f"2|CANCELLED|None|{name}"]))
+    tasks = {one["task"]: one for one in json.loads(slurm("status", "--json"))["tasks"]}
+    for task in (GAN, GAN.replace("fold-0", "fold-1")):
+        assert (tasks[task]["state"], tasks[task]["kind"]) == ("failed", "cancelled")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
