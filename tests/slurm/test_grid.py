@@ -56,6 +56,29 @@ def test_whole_grid_without_accounting(plain_trial, undisturbed):
     assert _report(one) == _report(undisturbed)
 
 
+def test_propagated_references_equal_a_local_run(trial, tmp_path):
+    pytest.importorskip("ants")
+    changes = {
+        "cohort": {"references": {"kind": "propagation", "atlases": 2, "tasks": 3}},
+        "grid": {"label_counts": [1], "ratios": []},
+    }
+    local, one = trial("local", **changes), trial("grid", **changes)
+    for each in (local, one):
+        each.plant(**REAL)
+    local.gansfer("run", "--workers", "2")
+    part = "propagate/part-001"
+    one.plant(**REAL, **{part: "held"})
+    one.gansfer("submit", "--yes")
+    held = one.wait(lambda s: s["tasks"][part]["progress"], 300)["tasks"][part]
+    one.cluster.run("scontrol", "requeue", held["job"])
+    one.plant(**REAL)
+    ended = one.wait_for_end(600)
+    assert ended["counts"]["done"] == len(ended["tasks"]) == 16
+    assert ended["tasks"][part]["attempts"] == 2
+    assert one.digests() == local.digests()
+    assert _report(one) == _report(local)
+
+
 def test_every_way_of_dying(trial, undisturbed, tmp_path):
     one = trial(
         "grid",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -83,6 +84,8 @@ def test_submission_cut_off_is_completed_by_another_and_never_doubled(trial, tmp
         [sys.executable, "-m", "jobs.cli", "submit", str(one.config), "--yes"],
         env={**one.environment, "PATH": f"{folder}:{one.environment['PATH']}"},
         start_new_session=True,
+        # As on a terminal: a shell that runs us in the background has Ctrl-C ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -16,9 +16,11 @@ import pytest
 import yaml
 from throwaway import PATIENCE, Cluster, wait_until, why_not
 
+from jobs.spec import STAGES
+
 PROJECT = Path(__file__).resolve().parents[2]
 PLANTED = Path(__file__).with_name("planted")
-STAGES = ("prepare", "train_gan", "synthesise", "train_segmenter", "segment_cohort", "aggregate")
+WITHOUT_GPU = ("prepare", "propagate", "aggregate")
 
 # The smallest grid in which every stage has work: 2 folds, 1 and 3 labels, 28 tasks.
 TINY: dict[str, Any] = {
@@ -71,7 +73,7 @@ class Trial:
         self.root = folder / "runs" / name
         self.planted = folder / f"{name}.json"
         self.config = folder / f"{name}.yaml"
-        resources = {stage: one_cpu(int(stage not in ("prepare", "aggregate"))) for stage in STAGES}
+        resources = {stage: one_cpu(int(stage not in WITHOUT_GPU)) for stage in STAGES}
         values = {"name": name, "storage": str(folder / "runs"), **TINY, "resources": resources}
         self.settings = _over(values, changes)
         self.config.write_text(yaml.safe_dump(self.settings))
