@@ -14,6 +14,7 @@ from gansfer.cohort.table import read_table
 from gansfer.report.build import ReportSummary, build_report
 from gansfer.report.pictures import Kind, Picture
 from gansfer.report.results import Meta
+from gansfer.report.tables import COLUMNS
 from jobs.context import Context, Outcome
 from jobs.plan import Plan, Task
 from jobs.report_words import dataset_words, pool_rule, reference_rule
@@ -104,19 +105,7 @@ def _metrics(
         table["age_years"] = [subjects[one].age_years for one in table["subject"]]
         table["cdr"] = [subjects[one].cdr for one in table["subject"]]
         tables.append(table)
-    columns = [
-        "seed",
-        "fold",
-        "labels",
-        "arm",
-        "set",
-        "subject",
-        "age_years",
-        "cdr",
-        "structure",
-        "metric",
-        "value",
-    ]
+    columns = list(COLUMNS)
     return pd.concat(tables)[columns] if tables else pd.DataFrame(columns=columns)
 
 

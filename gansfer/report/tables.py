@@ -22,6 +22,7 @@ from gansfer.report.rows import label_counts
 from gansfer.report.seed_tables import at_equal_seeds, compared_rows
 from gansfer.report.style import ablation_arms, arm_order, is_ratio, ratio_arm
 
+# Of the metrics of all cells: one row a measurement.
 COLUMNS = (
     "seed",
     "fold",
