@@ -18,6 +18,15 @@ from throwaway import Cluster
 from trials import Trial, cancelling, running_cluster
 
 
+def _got(script: str, folder: Path) -> None:
+    """Run a script that fetches packages; skip, with what it said, where they cannot be had."""
+    try:
+        run(HERE / script, folder)
+    except AssertionError as error:
+        last = str(error).strip().splitlines()[-1]
+        pytest.skip(f"{script}: Debian's packages cannot be had here: {last}")
+
+
 @pytest.fixture(scope="session")
 def base() -> Path:
     """A stand-in for a registry's python image."""
@@ -25,14 +34,14 @@ def base() -> Path:
     if os.geteuid() != 0 or missing:
         pytest.skip(f"building images needs root and {', '.join(missing) or 'nothing else'}")
     KEPT.mkdir(parents=True, exist_ok=True)
-    run(HERE / "make_base.sh", KEPT / "base")
+    _got("make_base.sh", KEPT / "base")
     return KEPT / "base"
 
 
 @pytest.fixture(scope="session")
 def apptainer(base: Path) -> Path:
     """A real Apptainer."""
-    run(HERE / "get_apptainer.sh", KEPT / "apptainer")
+    _got("get_apptainer.sh", KEPT / "apptainer")
     return KEPT / "apptainer" / "apptainer"
 
 
