@@ -80,8 +80,8 @@ def prepared_subjects(
                 if watch.stopping():
                     pool.shutdown(wait=True, cancel_futures=True)
                     raise StopRequested
-        except BrokenProcessPool:
-            if watch.stopping():  # the signal that stops this task has ended its processes too
+        except (BrokenProcessPool, EOFError, ConnectionError):
+            if watch.stopping():  # the signal has ended this task's processes, or their server, too
                 raise StopRequested from None
             raise
     _check_region(parts, subjects, experiment.cohort)

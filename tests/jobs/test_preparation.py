@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from scipy import ndimage
 from gansfer.cohort import bias
 from gansfer.cohort.shards import Cohort
 from gansfer.errors import UserError
+from gansfer.progress import StopRequested
 from jobs import preparation
 from jobs.experiment_file import parse_experiment, save_experiment
-from jobs.preparation import cohort_template
+from jobs.preparation import cohort_template, prepared_subjects
 from jobs.sources import make_source
 from jobs.storage import Storage
 from jobs.worker import DONE, MISTAKE, run_task
@@ -101,6 +103,36 @@ def test_a_template_with_a_skull_is_refused(tmp_path: Path) -> None:
     cohort = parse_experiment(values, "mini.yaml").cohort
     with pytest.raises(UserError, match=r"t\.nii\.gz: the template is not brain-extracted"):
         cohort_template(cohort, None, ())  # type: ignore[arg-type]
+
+
+class Signalled:
+    """A watch on a task that a signal has reached, or has not."""
+
+    def __init__(self, stopping: bool) -> None:
+        self._stopping = stopping
+
+    def report(self, done: int, total: int, unit: str, note: str = "") -> None:
+        pass
+
+    def stopping(self) -> bool:
+        return self._stopping
+
+
+@pytest.mark.parametrize("error", [BrokenProcessPool, EOFError, ConnectionResetError])
+def test_a_signal_that_ends_the_processes_too_is_a_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def dies(*args: object) -> None:
+        raise error
+
+    monkeypatch.setattr(preparation.ProcessPoolExecutor, "map", dies)
+    experiment = parse_experiment(
+        {"name": "mini", "cohort": {"images": {"kind": "phantom", "labelled": 30}}}, "mini.yaml"
+    )
+    with pytest.raises(StopRequested):
+        next(prepared_subjects(experiment, tmp_path, "identity", Signalled(True)))
+    with pytest.raises(error):
+        next(prepared_subjects(experiment, tmp_path, "identity", Signalled(False)))
 
 
 def test_a_mistake_leaves_no_half_product_and_the_next_run_goes_on(tmp_path: Path) -> None:
