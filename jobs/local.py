@@ -17,6 +17,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
+from gansfer.errors import UserError
 from jobs.plan import Plan, Task
 from jobs.storage import Ledger, Storage
 from jobs.worker import DONE, run_task
@@ -70,6 +71,9 @@ def run_locally(
         workers: tasks at a time; None: one a core that this process may use.
         on_change: called at every poll, to show progress.
         poll_s: seconds between two looks at the running tasks.
+
+    Raises:
+        UserError: the server that tasks are forked from was killed.
     """
     ledger = Ledger(plan, storage)
     run = LocalRun(plan, storage)
@@ -94,7 +98,7 @@ def run_locally(
                 process = context.Process(
                     target=_child, args=(str(storage.experiment_file), task.id), name=task.id
                 )
-                process.start()
+                _start(process)
                 processes[task.id] = process
                 run.running[task.id] = time.monotonic()
             if waiting and not processes:
@@ -155,6 +159,16 @@ def _fork_server(threads: int) -> multiprocessing.context.ForkServerContext:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
+
+
+def _start(process: BaseProcess) -> None:
+    try:
+        process.start()
+    except (EOFError, ConnectionError) as error:
+        raise UserError(
+            "the server that starts the tasks is gone, perhaps killed for want of memory; run the "
+            "same command again to go on"
+        ) from error
 
 
 def _child(experiment_file: str, task_id: str) -> None:

@@ -6,11 +6,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import jobs.cli
-from jobs.local import LocalRun, usable_cores
+from gansfer.errors import UserError
+from jobs.local import LocalRun, run_locally, usable_cores
 from jobs.plan import Plan
 from jobs.storage import Storage
 from tests.jobs.conftest import ROOT, Asked, Finished
@@ -39,6 +41,23 @@ def test_a_finished_experiment_has_nothing_to_do(finished: Finished, gansfer: Ga
     assert lines[0] == "nothing to do: every task is done"
     assert lines[1:] == finished.asked.out.splitlines()[-len(lines) + 1 :]
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize("error", [EOFError, ConnectionResetError])
+def test_a_server_that_was_killed_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    class Gone:
+        def __init__(self, **parts: object) -> None:
+            pass
+
+        def start(self) -> None:
+            raise error
+
+    monkeypatch.setattr("jobs.local._fork_server", lambda threads: SimpleNamespace(Process=Gone))
+    trial = Trial.make(tmp_path)
+    with pytest.raises(UserError, match="the server that starts the tasks is gone"):
+        run_locally(trial.plan, trial.storage)
 
 
 @pytest.mark.slow
