@@ -32,7 +32,7 @@ def load_experiment(path: Path) -> Experiment:
     if isinstance(profile, str):
         site = _read_yaml(path.parent / _expand(profile, f"{path}: cluster"))
         del values["cluster"]
-        values = _merged(site, values)
+        values = merged(site, values)
     return parse_experiment(_expand(values, str(path)), str(path))
 
 
@@ -77,12 +77,13 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return values
 
 
-def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` laid upon `under`, key by key at every depth."""
     result = dict(under)
     for key, value in over.items():
         mine = result.get(key)
         both = isinstance(mine, dict) and isinstance(value, dict)
-        result[key] = _merged(mine, value) if both else value  # type: ignore[arg-type]
+        result[key] = merged(mine, value) if both else value  # type: ignore[arg-type]
     return result
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from jobs.experiment_file import load_experiment, save_experiment
+from jobs.experiment_file import load_experiment, merged, save_experiment
 from jobs.manifest import digest_files
 from jobs.plan import Plan, Task, make_plan
 from jobs.storage import Ledger, Storage
@@ -67,16 +67,6 @@ TINY: dict[str, Any] = {
     "analysis": {"stratification_repeats": 2},
     "run": {"device": "cpu"},
 }
-
-
-def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` laid upon `under`, key by key at every depth."""
-    result = dict(under)
-    for key, value in over.items():
-        below = result.get(key)
-        both = isinstance(below, dict) and isinstance(value, dict)
-        result[key] = merged(below, value) if both else value  # type: ignore[arg-type]
-    return result
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from throwaway import PATIENCE, Cluster, wait_until, why_not
 
+from jobs.experiment_file import merged
 from jobs.spec import STAGES
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -75,7 +76,7 @@ class Trial:
         self.config = folder / f"{name}.yaml"
         resources = {stage: one_cpu(int(stage not in WITHOUT_GPU)) for stage in STAGES}
         values = {"name": name, "storage": str(folder / "runs"), **TINY, "resources": resources}
-        self.settings = _over(values, changes)
+        self.settings = merged(values, changes)
         self.config.write_text(yaml.safe_dump(self.settings))
         self.plant()
 
@@ -150,14 +151,6 @@ class Trial:
         """This experiment's jobs in the queue, an element of an array a line."""
         shown = self.cluster.run("squeue", "-h", "-r", "-o", "%i %j")
         return [line.split()[0] for line in shown.splitlines() if f" {self.name}." in line]
-
-
-def _over(values: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(values)
-    for key, value in changes.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _over(merged[key], value) if both else value
-    return merged
 
 
 def running_cluster(*, accounting: bool, port: int) -> Iterator[Cluster]:
