@@ -29,6 +29,7 @@ from gansfer.report.structure_sections import (
     structure_section,
 )
 from gansfer.report.style import arm_title
+from gansfer.report.table_pictures import draw_tables
 
 _GLOSSARY = (
     ("Dice (DSC)", "overlap of two segmentations: 0 none, 1 the same"),
@@ -101,13 +102,15 @@ def build_report(
     written += [path for png in figures.values() for path in (png, png.with_suffix(".pdf"))]
     state = completeness_line(results.missing, expected)
     phrases = missing_in_words(results.missing, expected["seed"].nunique())
+    sections = _sections(results, meta, figures, pictures, phrases, about_synthetic)
+    written += draw_tables(folder, sections)
     page = Page(
         title=f"{meta['name']}: segmenting with few labels",
         state=state,
         complete=results.missing.empty,
         lead=_lead(meta, expected),
         facts=facts(results, meta),
-        sections=_sections(results, meta, figures, pictures, phrases, about_synthetic),
+        sections=sections,
         footer="After Bowles, Gunn, Hammers and Rueckert, “GANsfer Learning: Combining labelled "
         "and unlabelled data for GAN based data augmentation” (2018).",
     )
