@@ -78,16 +78,22 @@ class Answer:
 def ask(arrays: Collection[str]) -> Answer:
     """What is known of these arrays' elements, and of every other job of this user in the queue.
 
-    squeue's word on a queued or running job counts before sacct's, which comes seconds late.
+    sacct comes seconds late, and after a requeue it may still tell of the attempt before: its word
+    counts where both say that a job has ended, for it knows the exit code, and where squeue knows
+    no such job any more.
     """
     queued = _squeue()
     if queued is None:
         return Answer("nothing", {})
-    ended = _sacct(arrays)
-    if ended is None:
+    recorded = _sacct(arrays)
+    if recorded is None:
         return Answer("squeue", queued)
-    live = {job.id: job for job in queued.values() if job.live}
-    return Answer("sacct", {**queued, **ended, **live})
+    counts = {
+        job_id: job
+        for job_id, job in recorded.items()
+        if job_id not in queued or not (job.live or queued[job_id].live)
+    }
+    return Answer("sacct", {**queued, **counts})
 
 
 def cancel(job_ids: Sequence[str]) -> None:

@@ -37,6 +37,14 @@ def test_squeue_counts_for_live_jobs_and_sacct_for_ended_ones(commands):
     assert answer.jobs["4"].state == "OUT_OF_MEMORY" and not answer.jobs["4"].live
 
 
+def test_sacct_is_late_and_still_calls_a_job_queued_that_has_ended(commands):
+    # Seen on a real SLURM: a task that failed at once, and `retry` found it queued.
+    commands("squeue", "7_0|FAILED|NonZeroExitCode|n\n7_1|COMPLETED|None|n\n")
+    commands("sacct", "7_[0-1%1]|PENDING|0:0|n\n")
+    answer = scheduler.ask({"7"})
+    assert answer.jobs["7_0"].state == "FAILED" and answer.jobs["7_1"].state == "COMPLETED"
+
+
 def test_without_accounting_squeue_is_asked_alone(commands):
     commands("squeue", "7|FAILED|NonZeroExitCode|n\n")
     commands("sacct", "Slurm accounting storage is disabled\n", code=1)

@@ -155,6 +155,17 @@ class Cluster:
         )
         return ran.stdout
 
+    def tell(self, lines: int = 80) -> str:
+        """What a failure is explained by: jobs, nodes, and the last lines of the daemons' logs."""
+        parts = [
+            *(self.run("squeue", "-r", "-t", "all", check=False), self.run("sinfo", check=False)),
+            self.run("sacct", "-X", "-o", "JobID,JobName%40,State,ExitCode,Start,End", check=False),
+        ]
+        for log in sorted((self.folder / "log").glob("slurm*.log")):
+            last = log.read_text(errors="replace").splitlines()[-lines:]
+            parts.append("\n".join([f"==> {log.name} <==", *last]))
+        return "\n".join(parts)
+
     def _configure(self) -> None:
         for name in ("log", "state", "spool", "db"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)

@@ -148,9 +148,10 @@ class Trial:
         return {kept["task"]: kept["digest"] for kept in manifests if kept["task"] != "aggregate"}
 
     def elements(self) -> list[str]:
-        """This experiment's jobs in the queue, an element of an array a line."""
-        shown = self.cluster.run("squeue", "-h", "-r", "-o", "%i %j")
-        return [line.split()[0] for line in shown.splitlines() if f" {self.name}." in line]
+        """This experiment's jobs in the queue by id, an element of an array each."""
+        shown = self.cluster.run("squeue", "-h", "-r", "-o", "%i %j")  # what waits comes first
+        ours = (line.split()[0] for line in shown.splitlines() if f" {self.name}." in line)
+        return sorted(ours)
 
 
 def running_cluster(*, accounting: bool, port: int) -> Iterator[Cluster]:
@@ -177,6 +178,7 @@ def cancelling(cluster: Cluster, folder: Path) -> Iterator[Callable[..., Trial]]
         return made[-1]
 
     yield make
+    print(cluster.tell())  # pytest shows it where the test has failed
     for one in made:
         left = one.elements()
         if left:
