@@ -17,7 +17,7 @@ from gansfer.progress import Watch
 from gansfer.seeds import seed_for
 from jobs.plan import Cell, Plan, Task
 from jobs.scratch import cohort_folder
-from jobs.spec import DEFAULT_RESOURCES, Experiment
+from jobs.spec import DEFAULT_RESOURCES, Experiment, StageName
 from jobs.storage import Storage
 from jobs.training_data import CellData
 
@@ -53,6 +53,11 @@ class Context:
     def cell(self) -> Cell:
         """The task's cell."""
         return self.task.cell
+
+    def needed(self, stage: StageName) -> Task:
+        """The one task of this stage that the task needs."""
+        (found,) = (need for need in self.task.needs if need.startswith(f"{stage}/"))
+        return self.plan.by_id[found]
 
     @property
     def folder(self) -> Path:

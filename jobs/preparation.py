@@ -1,14 +1,14 @@
 """The stage `prepare`: each subject is read, registered and cut to the region by a process.
 
-A subject that is ready is kept aside in `.parts` until the shards are written, so that a killed
-task goes on where it was.
+A subject that is ready is kept aside until the shards are written, so that a killed task goes on
+where it was.
 """
 
 from __future__ import annotations
 
 import json
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, replace
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from gansfer.atomic import replacing
 from gansfer.cohort.bias import correct_bias
 from gansfer.cohort.masks import skull_signs
 from gansfer.cohort.nifti import load_volume
@@ -29,8 +29,11 @@ from gansfer.errors import UserError
 from gansfer.progress import StopRequested, Watch
 from jobs.cohort_spec import BidsImages, CohortSpec, FolderImages
 from jobs.local import end_with_parent, usable_cores
+from jobs.parts import Parts
 from jobs.sources import make_source
 from jobs.spec import Experiment
+
+_ARRAYS = ("image_zhw", "label_zhw", "reference_zhw")
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class _Work:
     source: Source
     experiment: Experiment
     template: Volume | None
-    parts: Path
+    parts: Parts
 
 
 _work: _Work | None = None
@@ -62,9 +65,8 @@ def prepared_subjects(
     """
     source = make_source(experiment)
     subjects = source.subjects()
-    parts = folder / ".parts" / identity[:16]
-    parts.mkdir(parents=True, exist_ok=True)
-    todo = [subject for subject in subjects if not (parts / f"{subject.id}.npz").exists()]
+    parts = Parts(folder, identity)
+    todo = [subject for subject in subjects if not parts.has(subject.id)]
     needed = todo and _needs_template(source, subjects)
     template = cohort_template(experiment.cohort, source, subjects) if needed else None
     work = _Work(source, experiment, template, parts)
@@ -86,15 +88,7 @@ def prepared_subjects(
             raise
     _check_region(parts, subjects, experiment.cohort)
     for subject in subjects:
-        yield _read_part(parts / f"{subject.id}.npz")
-
-
-def remove_parts(folder: Path) -> None:
-    """Remove what was kept aside, once the shards are written."""
-    for path in sorted((folder / ".parts").glob("**/*"), reverse=True):
-        path.rmdir() if path.is_dir() else path.unlink()
-    if (folder / ".parts").is_dir():
-        (folder / ".parts").rmdir()
+        yield _read_part(parts, subject.id)
 
 
 def _begin(work: _Work) -> None:
@@ -124,7 +118,7 @@ def _prepare_one(subject_id: str) -> str:
     prepared = prepare_subject(
         raw, cohort.roi, common_from_native, registration_similarity=similarity
     )
-    _write_part(_work.parts / f"{subject_id}.npz", prepared)
+    _keep_part(_work.parts, prepared)
     return subject_id
 
 
@@ -160,12 +154,12 @@ def cohort_template(cohort: CohortSpec, source: Source, subjects: Sequence[Subje
     return mean_template(source.load(one).image for one in template_members(subjects))
 
 
-def _check_region(parts: Path, subjects: Sequence[Subject], cohort: CohortSpec) -> None:
+def _check_region(parts: Parts, subjects: Sequence[Subject], cohort: CohortSpec) -> None:
     """Raise a UserError where the region of interest cuts off too many labelled voxels."""
     extents = []
     for subject in subjects:
         if subject.labelled:
-            one = _read_facts(parts / f"{subject.id}.npz")
+            one = _read_about(parts.read(subject.id, only="about"))["facts"]
             if one["label_box_mm"] is not None:
                 extents.append(
                     LabelExtent(
@@ -180,31 +174,23 @@ def _check_region(parts: Path, subjects: Sequence[Subject], cohort: CohortSpec) 
         raise UserError("\n".join(problems))
 
 
-def _write_part(path: Path, prepared: PreparedSubject) -> None:
-    arrays = {
-        name: array
-        for name in ("image_zhw", "label_zhw", "reference_zhw")
-        if (array := getattr(prepared, name)) is not None
+def _keep_part(parts: Parts, prepared: PreparedSubject) -> None:
+    arrays = {name: array for name in _ARRAYS if (array := getattr(prepared, name)) is not None}
+    facts = {
+        name: value for name, value in vars(prepared).items() if name not in (*_ARRAYS, "subject")
     }
-    plain = {
-        name: value
-        for name, value in vars(prepared).items()
-        if name not in ("image_zhw", "label_zhw", "reference_zhw", "subject")
-    }
-    about = json.dumps({"subject": asdict(prepared.subject), "facts": plain})
-    with replacing(path) as aside:
-        np.savez(aside, about=np.array(about), **arrays)
+    about = json.dumps({"subject": asdict(prepared.subject), "facts": facts})
+    parts.keep(prepared.subject.id, {**arrays, "about": np.array(about)})
 
 
-def _read_facts(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as kept:
-        return dict(json.loads(str(kept["about"]))["facts"])
+def _read_about(kept: Mapping[str, npt.NDArray]) -> dict[str, Any]:
+    return dict(json.loads(str(kept["about"])))
 
 
-def _read_part(path: Path) -> PreparedSubject:
-    with np.load(path, allow_pickle=False) as kept:
-        about = json.loads(str(kept["about"]))
-        arrays = {name: kept.get(name) for name in ("image_zhw", "label_zhw", "reference_zhw")}
+def _read_part(parts: Parts, subject_id: str) -> PreparedSubject:
+    kept = parts.read(subject_id)
+    about = _read_about(kept)
+    arrays: dict[str, Any] = {name: kept.get(name) for name in _ARRAYS}
     facts = about["facts"]
     if facts["label_box_mm"] is not None:
         facts["label_box_mm"] = tuple(facts["label_box_mm"])

@@ -5,7 +5,7 @@ atlas is then any labelled subject of another person. A cell of the rival segmen
 segmenters of the same cell are judged by: the fold's test subjects, by the cell's N training
 subjects (III.G).
 
-A subject that is done is kept aside in `.parts` until all are, so that a killed task loses one.
+A subject that is done is kept aside until all are, so that a killed task loses one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from gansfer.atomic import replacing
 from gansfer.cohort.subjects import Subject
 from gansfer.errors import UserError
 from gansfer.evaluation.propagation import Labels, propagate
@@ -26,9 +24,9 @@ from gansfer.progress import StopRequested, Watch
 from jobs.cohort_spec import PropagationReferences
 from jobs.context import Context, Outcome
 from jobs.metrics import measure_all, write_metrics
+from jobs.parts import Parts, remove_parts
 from jobs.plan import reference_tasks
 from jobs.predictions import read_predictions, write_predictions
-from jobs.preparation import remove_parts
 from jobs.quality_sets import people_of
 
 REFERENCES_NAME = "references.h5"
@@ -125,13 +123,11 @@ def _of_others(
 def _propagated(context: Context, atlases_of: Mapping[str, Sequence[str]]) -> Labels:
     """The label map [N, Z, H, W] of each subject, from its atlases; goes on where it was."""
     cohort = context.cohort
-    identity = f"{context.task.fingerprint[:16]}-{context.input_digest('prepare')[:16]}"
-    parts = context.folder / ".parts" / identity
+    parts = Parts(context.folder, context.task.fingerprint, context.input_digest("prepare"))
     n_atlases, done = sum(map(len, atlases_of.values())), 0
     label_nzhw = np.zeros((len(atlases_of), *cohort.shape_zhw), np.uint8)
     for n, (subject_id, atlas_ids) in enumerate(atlases_of.items()):
-        kept = parts / f"{subject_id}.npy"
-        if not kept.exists():
+        if not parts.has(subject_id):
             if context.watch.stopping():
                 raise StopRequested
             label_zhw = propagate(
@@ -141,16 +137,11 @@ def _propagated(context: Context, atlases_of: Mapping[str, Sequence[str]]) -> La
                 cohort.spacing_zhw_mm,
                 watch=_Part(context.watch, done, n_atlases, subject_id),
             )
-            _keep(kept, label_zhw)
-        label_nzhw[n] = np.load(kept, allow_pickle=False)
+            parts.keep(subject_id, {"label_zhw": label_zhw})
+        label_nzhw[n] = parts.read(subject_id)["label_zhw"]
         done += len(atlas_ids)
         context.watch.report(done, n_atlases, "atlases", subject_id)
     return label_nzhw
-
-
-def _keep(path: Path, label_zhw: Labels) -> None:
-    with replacing(path) as aside, aside.open("wb") as file:
-        np.save(file, label_zhw)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,31 +17,26 @@ import gansfer
 from gansfer.atomic import replacing, write_text
 from gansfer.cohort.splits import analysis_fold
 from gansfer.cohort.writing import write_cohort
-from gansfer.gan.sample import draw_latents, sample
-from gansfer.progress import StopRequested
 from gansfer.report.losses import loss_curves
 from gansfer.segmentation.patches import Pool
 from gansfer.segmentation.predict import segment_slices
 from gansfer.segmentation.train import train_segmenter as fit_segmenter
-from gansfer.synthesis.export import SyntheticSet, concatenate, read_synthetic, write_synthetic
-from gansfer.synthesis.neighbours import nearest
-from gansfer.synthesis.realism import keep
+from gansfer.synthesis.export import concatenate, read_synthetic
 from jobs.aggregate import aggregate
 from jobs.arms import Arm
 from jobs.context import Context, Outcome
 from jobs.gan_stage import train_gan
-from jobs.labelling import Labelled, Labelling
 from jobs.metrics import measure_all, write_metrics
+from jobs.parts import remove_parts
 from jobs.plan import Cell
 from jobs.predictions import write_predictions
-from jobs.preparation import prepared_subjects, remove_parts
+from jobs.preparation import prepared_subjects
 from jobs.propagation_stage import propagate_labels, propagated_references
 from jobs.spec import StageName
-from jobs.synthesis_description import describe_synthesis
-from jobs.training_data import CellData, all_folds
+from jobs.synthesis_stage import synthesise
+from jobs.training_data import CellData, all_folds, as_slices
 
 Labels = npt.NDArray[np.uint8]
-_BLOCK_SLICES = 500
 
 
 def run_stage(context: Context) -> Outcome:
@@ -79,68 +73,6 @@ def prepare(context: Context) -> Outcome:
         "label_voxels_outside_roi": sum(row.n_label_voxels_outside_roi or 0 for row in rows),
     }
     return Outcome(("subjects.csv", *sorted(name for name in shards if name)), facts)
-
-
-def synthesise(context: Context) -> Outcome:
-    """Each phase's generator draws slices, which are labelled, scored and filtered (III.B)."""
-    settings, data = context.experiment.synthesis, context.data
-    labelling = Labelling.of_cell(context)
-    known_nhw = np.concatenate([_slices(data.pool_images_nzhw), _slices(data.training_images_nzhw)])
-    gan_folder = _needed_folder(context, "train_gan")
-    facts: dict[str, Any] = {}
-    for phase in (1, 2, 3):
-        state = load_file(gan_folder / f"phase-{phase}" / "generator.safetensors")
-        image_khw, labelled = _draw(context, labelling, state, f"phase {phase}")
-        _, score_k = nearest(image_khw, known_nhw, watch=context.watch)
-        kept_k = keep(score_k, settings.keep_percentile)
-        made = SyntheticSet(
-            image_khw=image_khw,
-            label_khw=labelled.label_khw,
-            slice_index_k=labelled.slice_index_k,
-            score_k=score_k,
-            kept_k=kept_k,
-            latent_seed_k=np.full(len(score_k), context.seed_for("latents")),
-            latent_index_k=np.arange(len(score_k)),
-        )
-        attributes = {
-            "phase": phase,
-            "task": context.task.id,
-            "structures": ", ".join(context.cohort.structures),
-        }
-        write_synthetic(context.folder / f"phase-{phase}.h5", made, attributes)
-        facts[f"phase_{phase}"] = {
-            "slices": len(kept_k),
-            "kept": int(kept_k.sum()),
-            "score_median": float(np.median(score_k)),
-            "labelled_fraction": float((labelled.label_khw > 0).mean()),
-        }
-    describe_synthesis(context, labelling)
-    return Outcome(tuple(f"phase-{phase}.h5" for phase in (1, 2, 3)), facts)
-
-
-def _draw(
-    context: Context, labelling: Labelling, state: dict[str, Any], note: str
-) -> tuple[npt.NDArray[np.float32], Labelled]:
-    """Draw and label the slices of one phase, a block at a time: contrasts of all are too many.
-
-    The same latents in every phase, so that Fig 6 and 7 can follow one from phase to phase.
-    """
-    gan, n = context.experiment.gan, context.experiment.synthesis.slices_per_phase
-    latents = draw_latents(n, gan.latent_size, context.seed_for("latents"))
-    generator = context.generator(state)
-    images, labels, indices = [], [], []
-    for start in range(0, n, _BLOCK_SLICES):
-        if context.watch.stopping():
-            raise StopRequested
-        block = latents[start : start + _BLOCK_SLICES]
-        channels = sample(generator, block, device=context.device)
-        image_khw, contrast_kshw = context.data.code.decode(channels.numpy())
-        labelled = labelling.label(image_khw, contrast_kshw)
-        images.append(image_khw)
-        labels.append(labelled.label_khw)
-        indices.append(labelled.slice_index_k)
-        context.watch.report(min(start + _BLOCK_SLICES, n), n, "slices", note)
-    return np.concatenate(images), Labelled(np.concatenate(labels), np.concatenate(indices))
 
 
 def train_segmenter(context: Context) -> Outcome:
@@ -218,7 +150,7 @@ def _segment(
     n, z, h, w = image_nzhw.shape
     label_khw = segment_slices(
         state,
-        _slices(image_nzhw),
+        as_slices(image_nzhw),
         context.experiment.segmenter,
         1 + len(context.cohort.structures),
         device=context.device,
@@ -232,16 +164,11 @@ def _write_log(context: Context, records: list[dict[str, Any]]) -> None:
     loss_curves(context.folder / "losses.png", records, context.task.id)
 
 
-def _slices(image_nzhw: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """[N, Z, H, W] -> [N * Z, H, W]."""
-    return image_nzhw.reshape(-1, *image_nzhw.shape[2:])
-
-
 def _real_pool(data: CellData) -> Pool:
     n, z = data.training_images_nzhw.shape[:2]
     return Pool(
-        _slices(data.training_images_nzhw),
-        _slices(data.training_labels_nzhw),
+        as_slices(data.training_images_nzhw),
+        as_slices(data.training_labels_nzhw),
         np.repeat(np.arange(n), z),
     )
 
@@ -259,10 +186,3 @@ def _synthetic_pool(context: Context, arm: Arm) -> Pool | None:
         [read_synthetic(folder / f"phase-{phase}.h5") for folder in folders for phase in arm.phases]
     )
     return Pool(made.image_khw.astype(np.float32), made.label_khw, np.arange(len(made.label_khw)))
-
-
-def _needed_folder(context: Context, stage: StageName) -> Path:
-    (task,) = (
-        context.plan.by_id[need] for need in context.task.needs if need.startswith(stage + "/")
-    )
-    return context.storage.folder(task)

@@ -149,8 +149,7 @@ def _drawn_again(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Images [K, H, W] and contrasts [K, S, H, W] of some latents, which the files do not hold."""
     gan = context.experiment.gan
-    (needed,) = (need for need in context.task.needs if need.startswith("train_gan/"))
-    folder = context.storage.phase(context.plan.by_id[needed], PHASES[-1])
+    folder = context.storage.phase(context.needed("train_gan"), PHASES[-1])
     latents = draw_latents(
         int(latent_index_k.max()) + 1, gan.latent_size, context.seed_for("latents")
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -108,6 +109,11 @@ class CellData:
     def encoded_pool(self) -> Floats:
         """The unlabelled slices [K, 1, H, W]."""
         return self.code.encode_images(self.pool_images_nzhw)
+
+
+def as_slices(volume_nzhw: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """[N, Z, H, W] -> [N * Z, H, W], without a copy where there is no need."""
+    return volume_nzhw.reshape(-1, *volume_nzhw.shape[2:])
 
 
 def all_folds(experiment: Experiment, cohort: Cohort) -> tuple[Fold, ...]:

@@ -15,6 +15,7 @@ from gansfer.errors import UserError
 from gansfer.progress import StopRequested
 from jobs import preparation
 from jobs.experiment_file import parse_experiment, save_experiment
+from jobs.parts import Parts
 from jobs.preparation import cohort_template, prepared_subjects
 from jobs.sources import make_source
 from jobs.storage import Storage
@@ -78,11 +79,10 @@ def test_native_images_reach_the_templates_space(
     experiment = parse_experiment(values, "mini.yaml")
     source = make_source(experiment)
     fixed = cohort_template(experiment.cohort, source, source.subjects())
-    work = preparation._Work(source, experiment, fixed, tmp_path)
+    work = preparation._Work(source, experiment, fixed, Parts(tmp_path))
     monkeypatch.setattr(preparation, "_work", work)
     moved, kept = (
-        preparation._read_part(tmp_path / f"{preparation._prepare_one(name)}.npz")
-        for name in ("s0", "s1")
+        preparation._read_part(work.parts, preparation._prepare_one(name)) for name in ("s0", "s1")
     )
     assert moved.registration_similarity is not None and moved.registration_similarity > 0.95
     assert moved.label_zhw is not None and kept.label_zhw is not None

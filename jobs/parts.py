@@ -1,0 +1,59 @@
+"""What a task has finished so far, kept aside until its products are written.
+
+A task that is killed or preempted goes on after the last part that it kept, so it loses one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gansfer.atomic import replacing
+
+_FOLDER = ".parts"
+
+
+class Parts:
+    """Arrays by the name of their part, in `.parts/<identity>` of a task's folder.
+
+    Args:
+        folder: the task's.
+        identity: what the parts were made from; those of another identity are never seen.
+    """
+
+    def __init__(self, folder: Path, *identity: str) -> None:
+        self.folder = folder / _FOLDER / "-".join(one[:16] for one in identity)
+
+    def has(self, name: str) -> bool:
+        """The part is finished."""
+        return self._path(name).exists()
+
+    def keep(self, name: str, arrays: Mapping[str, npt.NDArray]) -> None:
+        """Write a finished part, whole or not at all."""
+        values: dict[str, Any] = dict(arrays)  # or mypy sees them in place of numpy's own options
+        with replacing(self._path(name)) as aside:
+            np.savez(aside, **values)
+
+    def read(self, name: str, only: str | None = None) -> dict[str, npt.NDArray]:
+        """A finished part's arrays, or `only` one of them."""
+        with np.load(self._path(name), allow_pickle=False) as kept:
+            return {key: kept[key] for key in kept.files if only in (None, key)}
+
+    def drop(self, name: str) -> None:
+        """Remove a part that is not needed any more."""
+        self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.npz"
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove all that was kept aside for a task, once its products are written."""
+    for path in sorted((folder / _FOLDER).glob("**/*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    if (folder / _FOLDER).is_dir():
+        (folder / _FOLDER).rmdir()
