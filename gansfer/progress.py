@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 
@@ -17,6 +18,31 @@ class Watch(Protocol):
 
     def stopping(self) -> bool:
         """True when the work should save its state and raise `StopRequested`."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """The watch of one piece of a longer work, told of the whole.
+
+    Attributes:
+        watch: the whole work's.
+        before: units done before this piece.
+        total: units of the whole.
+        note: said in place of the piece's own, where it is not empty.
+    """
+
+    watch: Watch
+    before: int
+    total: int
+    note: str = ""
+
+    def report(self, done: int, total: int, unit: str, note: str = "") -> None:
+        """Report the piece's units on top of those before it."""
+        self.watch.report(self.before + done, self.total, unit, self.note or note)
+
+    def stopping(self) -> bool:
+        """As the whole."""
+        return self.watch.stopping()
 
 
 class Silent:

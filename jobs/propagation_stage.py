@@ -13,14 +13,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from gansfer.cohort.subjects import Subject
 from gansfer.errors import UserError
 from gansfer.evaluation.propagation import Labels, propagate
-from gansfer.progress import StopRequested, Watch
+from gansfer.progress import Share, StopRequested
 from jobs.cohort_spec import PropagationReferences
 from jobs.context import Context, Outcome
 from jobs.metrics import measure_all, write_metrics
@@ -135,26 +134,10 @@ def _propagated(context: Context, atlases_of: Mapping[str, Sequence[str]]) -> La
                 cohort.images(atlas_ids),
                 cohort.labels(atlas_ids),
                 cohort.spacing_zhw_mm,
-                watch=_Part(context.watch, done, n_atlases, subject_id),
+                watch=Share(context.watch, done, n_atlases, subject_id),
             )
             parts.keep(subject_id, {"label_zhw": label_zhw})
         label_nzhw[n] = parts.read(subject_id)["label_zhw"]
         done += len(atlas_ids)
         context.watch.report(done, n_atlases, "atlases", subject_id)
     return label_nzhw
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One subject's share of the task's progress."""
-
-    watch: Watch
-    before: int
-    total: int
-    subject_id: str
-
-    def report(self, done: int, total: int, unit: str, note: str = "") -> None:
-        self.watch.report(self.before + done, self.total, unit, self.subject_id)
-
-    def stopping(self) -> bool:
-        return self.watch.stopping()

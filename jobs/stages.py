@@ -17,6 +17,7 @@ import gansfer
 from gansfer.atomic import replacing, write_text
 from gansfer.cohort.splits import analysis_fold
 from gansfer.cohort.writing import write_cohort
+from gansfer.progress import Share, Watch
 from gansfer.report.losses import loss_curves
 from gansfer.segmentation.patches import Pool
 from gansfer.segmentation.predict import segment_slices
@@ -27,7 +28,7 @@ from jobs.arms import Arm
 from jobs.context import Context, Outcome
 from jobs.gan_stage import train_gan
 from jobs.metrics import measure_all, write_metrics
-from jobs.parts import remove_parts
+from jobs.parts import Parts, remove_parts
 from jobs.plan import Cell
 from jobs.predictions import write_predictions
 from jobs.preparation import prepared_subjects
@@ -37,6 +38,9 @@ from jobs.synthesis_stage import synthesise
 from jobs.training_data import CellData, all_folds, as_slices
 
 Labels = npt.NDArray[np.uint8]
+
+# A full-size image takes a core about a minute: what a kill of segment_cohort may cost.
+_SUBJECTS_AT_ONCE = 8
 
 
 def run_stage(context: Context) -> Outcome:
@@ -96,7 +100,7 @@ def train_segmenter(context: Context) -> Outcome:
         save_file(result.state, aside)
     _write_log(context, result.records)
     test_ids = data.fold.test_ids
-    label_nzhw = _segment(context, result.state, context.cohort.images(test_ids))
+    label_nzhw = _segment(context, result.state, test_ids, context.watch)
     truth_nzhw = context.cohort.labels(test_ids)
     rows = measure_all(context.cohort, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
     write_metrics(context.folder / "metrics.csv", rows)
@@ -125,12 +129,14 @@ def segment_cohort(context: Context) -> Outcome:
     model = context.plan.by_id["/".join(("train_segmenter", *model_cell.parts))]
     state = load_file(context.storage.folder(model) / "model.safetensors")
     ids = [subject.id for subject in context.cohort.subjects if subject.in_pool]
-    label_nzhw = _segment(context, state, context.cohort.images(ids))
+    parts = Parts(context.folder, context.task.fingerprint, context.input_digest(model.id))
+    label_nzhw = _segment_in_parts(context, state, ids, parts)
     references = _references(context, ids)
     rows = measure_all(context.cohort, ids, label_nzhw, references, surfaces=False)
     write_metrics(context.folder / "metrics.csv", rows)
     write_predictions(context.folder / "predictions.h5", ids, label_nzhw, context.cohort)
     n_references = sum(reference is not None for reference in references)
+    remove_parts(context.folder)
     facts = {"fold": fold, "why": why, "subjects": len(ids), "references": n_references}
     return Outcome(("metrics.csv", "predictions.h5"), facts)
 
@@ -144,9 +150,24 @@ def _references(context: Context, ids: Sequence[str]) -> list[Labels | None]:
     return [context.cohort.references([one])[0] if one in known else None for one in ids]
 
 
-def _segment(
-    context: Context, state: dict[str, Any], image_nzhw: npt.NDArray[np.float32]
+def _segment_in_parts(
+    context: Context, state: dict[str, Any], ids: Sequence[str], parts: Parts
 ) -> Labels:
+    """As `_segment`, some subjects at a time, which are kept aside: a kill costs some of them."""
+    z = context.cohort.shape_zhw[0]
+    label_nzhw: Labels = np.empty((len(ids), *context.cohort.shape_zhw), np.uint8)
+    for start in range(0, len(ids), _SUBJECTS_AT_ONCE):
+        some = ids[start : start + _SUBJECTS_AT_ONCE]
+        name = f"from-{start:06d}"
+        if not parts.has(name):
+            share = Share(context.watch, start * z, len(ids) * z)
+            parts.keep(name, {"label_nzhw": _segment(context, state, some, share)})
+        label_nzhw[start : start + len(some)] = parts.read(name)["label_nzhw"]
+    return label_nzhw
+
+
+def _segment(context: Context, state: dict[str, Any], ids: Sequence[str], watch: Watch) -> Labels:
+    image_nzhw = context.cohort.images(ids)
     n, z, h, w = image_nzhw.shape
     label_khw = segment_slices(
         state,
@@ -154,7 +175,7 @@ def _segment(
         context.experiment.segmenter,
         1 + len(context.cohort.structures),
         device=context.device,
-        watch=context.watch,
+        watch=watch,
     )
     return label_khw.reshape(n, z, h, w)
 

@@ -84,6 +84,12 @@ class CellData:
         return self.cohort.images(self.pool_ids)
 
     @cached_property
+    def known_images_khw(self) -> Floats:
+        """Every slice of the pool and of the available labelled subjects, z-scored."""
+        known = [as_slices(self.pool_images_nzhw), as_slices(self.training_images_nzhw)]
+        return np.concatenate(known)
+
+    @cached_property
     def code(self) -> ChannelCode:
         """How this group's slices become GAN channels (III.A)."""
         encoding = self.experiment.cohort.encoding

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jobs import stages, synthesis_stage
 from jobs.heartbeat import Heartbeat
 from jobs.worker import DONE, STOPPED
 from tests.jobs.conftest import Finished
-from tests.jobs.experiments import BASELINE
+from tests.jobs.experiments import BASELINE, COHORT_BASELINE, GAN, SYNTHESISE
 
 
 def signal_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int) -> list[int]:
@@ -54,3 +57,76 @@ def test_a_signal_saves_the_state_and_the_next_run_goes_on(
     for name in ("model.safetensors", "metrics.csv", "log.jsonl"):
         undisturbed = finished.folder(BASELINE) / name
         assert (trial.folder(BASELINE) / name).read_bytes() == undisturbed.read_bytes(), name
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[object]:
+    """Count the calls of a module's function, which is called as before."""
+    calls: list[object] = []
+    original = getattr(module, name)
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, counting)
+    return calls
+
+
+def test_synthesis_goes_on_after_its_last_block(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(synthesis_stage, "_BLOCK_SLICES", 8)  # three blocks a phase
+    made = counted(monkeypatch, synthesis_stage, "_made_of")
+    undisturbed = finished.copied(tmp_path / "undisturbed", tasks=["prepare", GAN])
+    assert undisturbed.work(SYNTHESISE) == DONE
+    assert len(made) == 9
+    trial = finished.copied(tmp_path / "disturbed", tasks=["prepare", GAN])
+    for step, n_made in ((8, 10), (24, 12)):  # in phase 1; at its end
+        with monkeypatch.context() as patch:
+            signal_at(patch, step, signal.SIGTERM)
+            assert trial.work(SYNTHESISE) == STOPPED
+        assert len(made) == n_made
+    first = trial.folder(SYNTHESISE) / "phase-1.h5"
+    written = first.stat().st_mtime_ns
+    assert trial.work(SYNTHESISE) == DONE
+    assert len(made) == 18 and first.stat().st_mtime_ns == written
+    for name in ("phase-1.h5", "phase-2.h5", "phase-3.h5", "quality.csv"):
+        expected = (undisturbed.folder(SYNTHESISE) / name).read_bytes()
+        assert (trial.folder(SYNTHESISE) / name).read_bytes() == expected, name
+    facts = [one.storage.read_manifest(one.task(SYNTHESISE)) for one in (trial, undisturbed)]
+    assert facts[0] and facts[1] and facts[0]["facts"] == facts[1]["facts"]
+    assert not (trial.folder(SYNTHESISE) / ".parts").exists()
+
+
+def test_blocks_of_another_generator_are_not_taken(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = counted(monkeypatch, synthesis_stage, "_made_of")
+    trial = finished.copied(tmp_path, tasks=["prepare", GAN])
+    with monkeypatch.context() as patch:
+        signal_at(patch, 24, signal.SIGTERM)
+        assert trial.work(SYNTHESISE) == STOPPED
+    manifest = trial.storage.manifest(trial.task(GAN))
+    other = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(other | {"digest": "0" * 64}))
+    assert trial.work(SYNTHESISE) == DONE
+    assert len(made) == 1 + 3
+
+
+def test_segmenting_the_cohort_goes_on_after_the_last_subjects(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stages, "_SUBJECTS_AT_ONCE", 1)
+    segmented = counted(monkeypatch, stages, "segment_slices")
+    trial = finished.copied(tmp_path, tasks=["prepare", BASELINE])
+    n_slices = 15  # of a subject
+    with monkeypatch.context() as patch:
+        signal_at(patch, 2 * n_slices, signal.SIGTERM)
+        assert trial.work(COHORT_BASELINE) == STOPPED
+    assert len(segmented) == 3  # the third left at once
+    assert trial.work(COHORT_BASELINE) == DONE
+    assert len(segmented) == 3 + 6
+    for name in ("metrics.csv", "predictions.h5"):
+        expected = (finished.folder(COHORT_BASELINE) / name).read_bytes()
+        assert (trial.folder(COHORT_BASELINE) / name).read_bytes() == expected, name
+    assert not (trial.folder(COHORT_BASELINE) / ".parts").exists()
