@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -110,6 +111,12 @@ class Context:
         manifest = self.storage.read_manifest(self.plan.by_id[task_id])
         assert manifest is not None, f"{task_id} was done when this task began"
         return str(manifest["digest"])
+
+    @cached_property
+    def identity(self) -> str:
+        """Hash of the task's settings and of its inputs as they are: what a kept state is of."""
+        inputs = [self.input_digest(need) for need in self.task.needs]
+        return hashlib.sha256("\n".join([self.task.fingerprint, *inputs]).encode()).hexdigest()
 
     def store(self, name: str, identity: str) -> CheckpointStore:
         """Checkpoints of one training run of the task."""

@@ -25,8 +25,8 @@ class Parts:
         identity: what the parts were made from; those of another identity are never seen.
     """
 
-    def __init__(self, folder: Path, *identity: str) -> None:
-        self.folder = folder / _FOLDER / "-".join(one[:16] for one in identity)
+    def __init__(self, folder: Path, identity: str) -> None:
+        self.folder = folder / _FOLDER / identity[:32]
 
     def has(self, name: str) -> bool:
         """The part is finished."""

@@ -122,7 +122,7 @@ def _of_others(
 def _propagated(context: Context, atlases_of: Mapping[str, Sequence[str]]) -> Labels:
     """The label map [N, Z, H, W] of each subject, from its atlases; goes on where it was."""
     cohort = context.cohort
-    parts = Parts(context.folder, context.task.fingerprint, context.input_digest("prepare"))
+    parts = Parts(context.folder, context.identity)
     n_atlases, done = sum(map(len, atlases_of.values())), 0
     label_nzhw = np.zeros((len(atlases_of), *cohort.shape_zhw), np.uint8)
     for n, (subject_id, atlas_ids) in enumerate(atlases_of.items()):

@@ -39,7 +39,7 @@ from jobs.training_data import CellData, all_folds, as_slices
 
 Labels = npt.NDArray[np.uint8]
 
-# A full-size image takes a core about a minute: what a kill of segment_cohort may cost.
+# A full-size image takes a core about a minute: so long is what a kill may cost.
 _SUBJECTS_AT_ONCE = 8
 
 
@@ -85,6 +85,7 @@ def train_segmenter(context: Context) -> Outcome:
     assert arm is not None
     n_classes = 1 + len(context.cohort.structures)
     synthetic = _synthetic_pool(context, arm)
+    store = context.store("training", context.identity)
     result = fit_segmenter(
         settings,
         _real_pool(data) if arm.uses_real else None,
@@ -92,7 +93,7 @@ def train_segmenter(context: Context) -> Outcome:
         arm.real_per_synthetic,
         n_classes,
         seed=context.seed_for("segmenter"),
-        store=context.store("training", context.task.fingerprint),
+        store=store,
         watch=context.watch,
         device=context.device,
     )
@@ -100,12 +101,13 @@ def train_segmenter(context: Context) -> Outcome:
         save_file(result.state, aside)
     _write_log(context, result.records)
     test_ids = data.fold.test_ids
-    label_nzhw = _segment(context, result.state, test_ids, context.watch)
+    label_nzhw = _segment(context, result.state, test_ids)
     truth_nzhw = context.cohort.labels(test_ids)
     rows = measure_all(context.cohort, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
     write_metrics(context.folder / "metrics.csv", rows)
     write_predictions(context.folder / "predictions.h5", test_ids, label_nzhw, context.cohort)
-    context.store("training", context.task.fingerprint).clear()
+    store.clear()
+    remove_parts(context.folder)
     facts = {
         "training_subjects": list(data.training_ids) if arm.uses_real else [],
         "test_subjects": list(test_ids),
@@ -129,8 +131,7 @@ def segment_cohort(context: Context) -> Outcome:
     model = context.plan.by_id["/".join(("train_segmenter", *model_cell.parts))]
     state = load_file(context.storage.folder(model) / "model.safetensors")
     ids = [subject.id for subject in context.cohort.subjects if subject.in_pool]
-    parts = Parts(context.folder, context.task.fingerprint, context.input_digest(model.id))
-    label_nzhw = _segment_in_parts(context, state, ids, parts)
+    label_nzhw = _segment(context, state, ids)
     references = _references(context, ids)
     rows = measure_all(context.cohort, ids, label_nzhw, references, surfaces=False)
     write_metrics(context.folder / "metrics.csv", rows)
@@ -150,10 +151,9 @@ def _references(context: Context, ids: Sequence[str]) -> list[Labels | None]:
     return [context.cohort.references([one])[0] if one in known else None for one in ids]
 
 
-def _segment_in_parts(
-    context: Context, state: dict[str, Any], ids: Sequence[str], parts: Parts
-) -> Labels:
-    """As `_segment`, some subjects at a time, which are kept aside: a kill costs some of them."""
+def _segment(context: Context, state: dict[str, Any], ids: Sequence[str]) -> Labels:
+    """Segment some subjects at a time, which are kept aside: a kill costs one such lot."""
+    parts = Parts(context.folder, context.identity)
     z = context.cohort.shape_zhw[0]
     label_nzhw: Labels = np.empty((len(ids), *context.cohort.shape_zhw), np.uint8)
     for start in range(0, len(ids), _SUBJECTS_AT_ONCE):
@@ -161,12 +161,14 @@ def _segment_in_parts(
         name = f"from-{start:06d}"
         if not parts.has(name):
             share = Share(context.watch, start * z, len(ids) * z)
-            parts.keep(name, {"label_nzhw": _segment(context, state, some, share)})
+            parts.keep(name, {"label_nzhw": _segment_lot(context, state, some, share)})
         label_nzhw[start : start + len(some)] = parts.read(name)["label_nzhw"]
     return label_nzhw
 
 
-def _segment(context: Context, state: dict[str, Any], ids: Sequence[str], watch: Watch) -> Labels:
+def _segment_lot(
+    context: Context, state: dict[str, Any], ids: Sequence[str], watch: Watch
+) -> Labels:
     image_nzhw = context.cohort.images(ids)
     n, z, h, w = image_nzhw.shape
     label_khw = segment_slices(

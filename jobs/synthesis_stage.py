@@ -38,12 +38,7 @@ def synthesise(context: Context) -> Outcome:
     """
     labelling = Labelling.of_cell(context)
     gan = context.needed("train_gan")
-    parts = Parts(
-        context.folder,
-        context.task.fingerprint,
-        context.input_digest("prepare"),
-        context.input_digest(gan.id),
-    )
+    parts = Parts(context.folder, context.identity)
     facts: dict[str, Any] = {}
     for phase in PHASES:
         path, written = context.folder / f"phase-{phase}.h5", f"phase-{phase}"

@@ -5,8 +5,7 @@
 Runs CONFIG's stages up to its first GAN and its first segmenter, and kills those two with SIGKILL
 at random moments, again and again, until they are done or --kills are used up. Printed for each:
 at what image or iteration it was killed, where the next attempt began, and how many seconds of
-work were done twice. Wanted: at most checkpoint_every_s, and a step. A segmenter that is trained
-segments the test subjects from the start again.
+work were done twice. Wanted: at most checkpoint_every_s, and a step.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from jobs import stages, synthesis_stage
 from jobs.heartbeat import Heartbeat
 from jobs.worker import DONE, STOPPED
 from tests.jobs.conftest import Finished
-from tests.jobs.experiments import BASELINE, COHORT_BASELINE, GAN, SYNTHESISE
+from tests.jobs.experiments import BASELINE, COHORT_BASELINE, GAN, SYNTHESISE, Trial
 
 
 def signal_at(monkeypatch: pytest.MonkeyPatch, step: int, number: int) -> list[int]:
@@ -57,6 +57,26 @@ def test_a_signal_saves_the_state_and_the_next_run_goes_on(
     for name in ("model.safetensors", "metrics.csv", "log.jsonl"):
         undisturbed = finished.folder(BASELINE) / name
         assert (trial.folder(BASELINE) / name).read_bytes() == undisturbed.read_bytes(), name
+
+
+def test_a_state_of_other_inputs_is_not_taken(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = finished.copied(tmp_path, tasks=["prepare"])
+    with monkeypatch.context() as patch:
+        signal_at(patch, 3, signal.SIGTERM)
+        assert trial.work(BASELINE) == STOPPED
+    change_digest(trial, "prepare")
+    with monkeypatch.context() as patch:
+        reported = signal_at(patch, -1, signal.SIGTERM)
+        assert trial.work(BASELINE) == DONE
+    assert reported[0] == 1
+
+
+def change_digest(trial: Trial, task_id: str) -> None:
+    """As if the task had been run again and had left something else."""
+    manifest = trial.storage.manifest(trial.task(task_id))
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"digest": "0" * 64}))
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[object]:
@@ -106,9 +126,7 @@ def test_blocks_of_another_generator_are_not_taken(
     with monkeypatch.context() as patch:
         signal_at(patch, 24, signal.SIGTERM)
         assert trial.work(SYNTHESISE) == STOPPED
-    manifest = trial.storage.manifest(trial.task(GAN))
-    other = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps(other | {"digest": "0" * 64}))
+    change_digest(trial, GAN)
     assert trial.work(SYNTHESISE) == DONE
     assert len(made) == 1 + 3
 
