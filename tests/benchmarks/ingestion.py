@@ -1,13 +1,16 @@
 """Where does the time of `prepare` go, and how fast do prepared shards come into memory?
 
     python tests/benchmarks/ingestion.py COHORT [--voxel-mm 1] [--subjects 6] [--workers 2]
+    python tests/benchmarks/ingestion.py COHORT --pool 25 50 100
     python tests/benchmarks/ingestion.py --import-only 436
 
 COHORT is a folder with OASIS-1's discs and table and the challenge's folder. Printed: CPU-seconds a
 subject of each stage (of --subjects labelled and as many unlabelled ones), then wall time and
 peak memory of the whole cohort with --workers processes (left out with --workers 0), then the
-time to read 436 subjects' shards of 80 x 80 x 60 voxels into memory. Wanted: 130 subjects within
-5 minutes on 2 cores and 4 GiB; the import within 10 seconds.
+time to read 436 subjects' shards of 80 x 80 x 60 voxels into memory, by one process and by several
+at once, each of them all. With --pool the whole cohort only, with so many images of the pool: time
+should grow by the same for each. Wanted: 130 subjects within 5 minutes on 2 cores and 4 GiB; the
+import within 10 seconds.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -38,6 +42,8 @@ from jobs.preparation import prepared_subjects
 from jobs.sources import make_file_source
 from jobs.spec import Experiment
 
+TABLE_NAME = "oasis_cross-sectional.csv"
+READERS = (1, 2, 4)
 CPU_S: dict[str, list[float]] = defaultdict(list)
 
 
@@ -49,13 +55,15 @@ def timed(stage: str) -> Iterator[None]:
     CPU_S[stage].append(time.process_time() - start_s)
 
 
-def experiment_of(folder: Path, voxel_mm: float, storage: Path) -> Experiment:
-    """The paper's cohort section for this folder."""
+def experiment_of(
+    folder: Path, voxel_mm: float, storage: Path, table: Path | None = None
+) -> Experiment:
+    """The paper's cohort section for this folder, perhaps with a table of fewer sessions."""
     cohort = {
         "images": {
             "kind": "oasis",
             "discs": str(folder),
-            "table": str(folder / "oasis_cross-sectional.csv"),
+            "table": str(table or folder / TABLE_NAME),
         },
         "labels": {
             "kind": "challenge",
@@ -120,8 +128,22 @@ def whole(experiment: Experiment, folder: Path, n_workers: int) -> None:
     )
 
 
+def growth(folder: Path, voxel_mm: float, n_pools: list[int], n_workers: int) -> None:
+    """The whole stage with more and more of the pool; the labelled people stay."""
+    head, *rows = (folder / TABLE_NAME).read_text().splitlines()
+    labelled = (folder / "MICCAI-2012-Multi-Atlas-Challenge-Data" / "demographics.csv").read_text()
+    known = [row for row in rows if row.split("_MR")[0] in labelled]
+    others = [row for row in rows if row not in known]
+    for n_pool in n_pools:
+        with tempfile.TemporaryDirectory() as name:
+            table = Path(name) / TABLE_NAME
+            table.write_text("\n".join([head, *known, *others[:n_pool]]) + "\n")
+            print(f"{len(others[:n_pool])} of the pool: ", end="")
+            whole(experiment_of(folder, voxel_mm, Path(name), table), Path(name), n_workers)
+
+
 def import_shards(n_subjects: int) -> None:
-    """Time to bring shards of full size into memory."""
+    """Time to bring shards of full size into memory, alone and beside others who do."""
     roi = RoiSettings()
     rng = np.random.default_rng(0)
     base_zhw = rng.normal(0, 1, roi.shape_zhw).astype(np.float32)
@@ -144,14 +166,24 @@ def import_shards(n_subjects: int) -> None:
         folder = Path(name)
         write_cohort(folder, made(), structures=PAPER_STRUCTURES, roi=roi, software="benchmark")
         size_mb = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
-        wall_s, cpu_s = time.perf_counter(), time.process_time()
-        cohort = Cohort(folder)
-        image_nzhw = cohort.images([one.id for one in cohort.subjects])
-        wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
-    print(
-        f"import: {len(image_nzhw)} images, {size_mb:.0f} MB of shards to "
-        f"{image_nzhw.nbytes / 1e6:.0f} MB in {wall_s:.1f} s ({cpu_s:.1f} CPU-seconds)"
-    )
+        for n_readers in READERS:
+            with ProcessPoolExecutor(n_readers) as pool:
+                start_s = time.perf_counter()
+                cpu_s = list(pool.map(_read_all, [folder] * n_readers))
+                wall_s = time.perf_counter() - start_s
+            print(
+                f"import: {n_subjects} images, {size_mb:.0f} MB of shards, by {n_readers} at once: "
+                f"{wall_s:.1f} s ({np.mean(cpu_s):.1f} CPU-seconds each)",
+                flush=True,
+            )
+
+
+def _read_all(folder: Path) -> float:
+    """CPU-seconds to bring every image into memory."""
+    start_s = time.process_time()
+    cohort = Cohort(folder)
+    cohort.images([one.id for one in cohort.subjects])
+    return time.process_time() - start_s
 
 
 class PeakMemory:
@@ -199,7 +231,11 @@ def main() -> None:
     parser.add_argument("--subjects", type=int, default=6, help="of each kind, for the stages")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--import-only", type=int, default=0, metavar="N")
+    parser.add_argument("--pool", type=int, nargs="+", default=[], metavar="N")
     chosen = parser.parse_args()
+    if chosen.cohort is not None and chosen.pool:
+        growth(chosen.cohort, chosen.voxel_mm, chosen.pool, chosen.workers)
+        return
     if chosen.cohort is not None and not chosen.import_only:
         with tempfile.TemporaryDirectory() as name:
             experiment = experiment_of(chosen.cohort, chosen.voxel_mm, Path(name))
