@@ -3,11 +3,23 @@
 #   in_job.sh MAX_REQUEUES COMMAND...
 # COMMAND is python, or Apptainer with python. It is told of SIGUSR2 (the time limit is near) and
 # SIGTERM (preemption, scancel); when it leaves with 75 (state saved, not done), the job goes back
-# to the queue, at most MAX_REQUEUES times. Any other exit code becomes the job's own.
+# to the queue, at most MAX_REQUEUES times. Any other exit code becomes the job's own; 6 means that
+# it was not run, having been requeued too often.
 set -u
 max_requeues=$1
 shift
 stopped_with_state_saved=75
+requeued_too_often=6
+
+job=$SLURM_JOB_ID
+[[ -z ${SLURM_ARRAY_JOB_ID:-} ]] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+restarts=${SLURM_RESTART_COUNT:-0}
+# SLURM's own requeues (a lost node, a preemption without grace) never come by the end of this
+# script: without this line a task that ends its node would go round for ever.
+if ((restarts > max_requeues)); then
+  echo "gansfer: $job was requeued $restarts times, more than max_requeues ($max_requeues) allows"
+  exit "$requeued_too_often"
+fi
 
 threads=${SLURM_CPUS_PER_TASK:-1}
 export OMP_NUM_THREADS=$threads MKL_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads
@@ -50,14 +62,17 @@ code=$?
 kill -KILL "$ticker" 2>/dev/null
 rm -rf "$scratch"
 
-# A container may die of the signal that its python was to handle: what was saved before counts.
-[[ -n $asked && $code -gt 128 ]] && code=$stopped_with_state_saved
+# A container may die of the signal that its python was to handle, or of a bus error where that
+# signal has ended the mount of its image: what was saved before counts. Any other death (KILL for
+# memory, a segmentation fault) would only come again.
+if [[ -n $asked && $code -gt 128 ]]; then
+  case $(kill -l $((code - 128)) 2>/dev/null) in
+    USR2 | TERM | BUS) code=$stopped_with_state_saved ;;
+  esac
+fi
 [[ $code == "$stopped_with_state_saved" ]] || exit "$code"
 
-job=$SLURM_JOB_ID
-[[ -z ${SLURM_ARRAY_JOB_ID:-} ]] || job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
 trap '' USR2 TERM
-restarts=${SLURM_RESTART_COUNT:-0}
 if ((restarts >= max_requeues)); then
   echo "gansfer: $job stopped after $restarts requeues, the most that max_requeues allows"
   exit "$code"

@@ -43,6 +43,7 @@ _REASONS: dict[str, tuple[Kind, str]] = {
 }
 _STOPPED_FOR_GOOD = "stopped with its state saved; run or submit again to go on"
 _SIGKILL = 9
+_REQUEUED_TOO_OFTEN = 6  # in_job.sh's exit code: it was not run again
 # slurmstepd's last words, where the job's state is a plain FAILED.
 _OUT_OF_MEMORY = re.compile(r"oom.kill|out of memory|memory limit", re.IGNORECASE)
 
@@ -145,6 +146,8 @@ class Verdict:
             return self._by_worker(mine)
         if job.exit_code == BLOCKED:
             return self._status("blocked", reason="waits for a task that is not done")
+        if job.exit_code == _REQUEUED_TOO_OFTEN:
+            return self._status("failed", "stopped", f"{_last_line(self.log)}; gansfer retry")
         if job.exit_code == STOPPED or mine.get("state") == "stopped":
             return self._status("failed", "stopped", _STOPPED_FOR_GOOD)
         if job.state == "COMPLETED" and finding.state == "stale":

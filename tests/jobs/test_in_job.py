@@ -84,15 +84,39 @@ def test_a_signal_reaches_a_python_that_listens_late(job, number):
     assert process.wait(30) == 75 and job.asked() == ["-o", "requeue"]
 
 
-def test_a_container_that_dies_of_the_signal_has_still_stopped(job):
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGUSR2, 75),
+        (signal.SIGTERM, 75),
+        (signal.SIGBUS, 75),  # the mount of its image has ended
+        (signal.SIGKILL, 137),  # for memory: it would only come again
+        (signal.SIGSEGV, 139),
+    ],
+)
+def test_what_a_job_that_was_asked_to_stop_has_died_of(job, number, code):
     process = job(
         "import os, signal, time\n"
-        "def die(*_): os.kill(os.getpid(), signal.SIGBUS)\n"
+        "def die(*_):\n"
+        f"    if {int(number)} != signal.SIGKILL: signal.signal({int(number)}, signal.SIG_DFL)\n"
+        f"    os.kill(os.getpid(), {int(number)})\n"
         "signal.signal(signal.SIGUSR2, die); print('on', flush=True); time.sleep(60)"
     )
     assert process.stdout is not None and process.stdout.readline() == "on\n"
     process.send_signal(signal.SIGUSR2)
-    assert process.wait(30) == 75
+    assert process.wait(30) == code
+    assert ("requeue" in job.asked()) == (code == 75)
+
+
+@pytest.mark.parametrize(("restarts", "code"), [("3", 0), ("4", 6)])
+def test_a_job_requeued_too_often_by_slurm_itself_is_not_run(job, restarts, code):
+    process = job("print('run')", SLURM_RESTART_COUNT=restarts, RESTARTS=restarts)
+    said = process.communicate(timeout=30)[0]
+    assert process.returncode == code and job.asked() == []
+    if code:
+        assert said == "gansfer: 5 was requeued 4 times, more than max_requeues (3) allows\n"
+    else:
+        assert said == "run\n"
 
 
 def test_threads_and_caches_are_the_jobs(job):

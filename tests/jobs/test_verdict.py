@@ -51,6 +51,7 @@ def judged(tmp_path, *, wrote=None, job=None, found="missing", source="sacct", l
         (worker("running"), ("FAILED", "", 137), "failed", "memory", "killed, probably"),
         (worker("running"), ("FAILED", "", 0, 9), "failed", "memory", "killed, probably"),
         (worker("stopped"), ("FAILED", "", 75), "failed", "stopped", "submit again"),
+        (worker("running"), ("FAILED", "", 6), "failed", "stopped", "no image; gansfer retry"),
         (None, ("FAILED", "", 4), "blocked", None, "not done"),
         (
             worker("failed", kind="mistake", reason="found 3\nline 2"),
