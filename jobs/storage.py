@@ -87,7 +87,7 @@ class Storage:
         return self.folder(task) / "task.log"
 
     def claim(self, task: Task) -> Path:
-        """Locked by the process that works on the task."""
+        """Says which process works on the task (claim.py adds a number to the name)."""
         return self.folder(task) / ".claim"
 
     def read_manifest(self, task: Task) -> dict[str, Any] | None:

@@ -7,7 +7,6 @@ job's name. Ids are hints: whether a task is done is for its products to say.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import secrets
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gansfer.errors import UserError
+from jobs.claim import claimed
 from jobs.plan import Task
 
 
@@ -106,13 +106,12 @@ class Submissions:
             UserError: another one does.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / ".lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with claimed(self.folder / ".lock") as other:
+            if other is not None:
                 raise UserError(
-                    f"{self.folder}: another gansfer is submitting this experiment; wait for it"
-                ) from None
+                    f"{self.folder}: another gansfer is submitting this experiment ({other}); "
+                    "wait for it"
+                )
             yield
 
     def _append(self, value: dict[str, Any]) -> None:

@@ -30,6 +30,8 @@ from jobs.worker import BUSY, STOPPED, run_task
 
 _BUSY_AGAIN_S = 60
 
+_log = logging.getLogger("gansfer")
+
 
 def array_size(experiment: Experiment) -> int:
     """Elements that one array may have: the experiment's limit, or the cluster's if less."""
@@ -118,6 +120,10 @@ def run_element(experiment_file: str, task_id: str) -> None:
     def leave(number: int, frame: FrameType | None) -> None:
         raise SystemExit(STOPPED)
 
+    def give_up(number: int, frame: FrameType | None) -> None:
+        _log.error("%s: another process had it for the whole time limit", task_id)
+        raise SystemExit(BUSY)
+
     # First of all: submitit's handlers would end the job as failed. The worker sets its own while
     # there is something to save.
     signal.signal(signal.SIGUSR2, leave)
@@ -126,7 +132,10 @@ def run_element(experiment_file: str, task_id: str) -> None:
         level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s"
     )
     while (code := run_task(experiment_file, task_id)) == BUSY:
-        # After a node's failure its last process may still be at work: wait for what it makes.
+        # After a node's failure its last process may still be at work: wait for what it makes, or
+        # until nothing was heard of it for long. The end of the time limit is the end of that:
+        # nothing was saved, so a requeue would wait as long again.
+        signal.signal(signal.SIGUSR2, give_up)
         time.sleep(_BUSY_AGAIN_S)
     raise SystemExit(code)
 

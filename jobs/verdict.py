@@ -17,7 +17,7 @@ from jobs import scheduler
 from jobs.plan import Task
 from jobs.scheduler import Job
 from jobs.storage import Finding
-from jobs.worker import BLOCKED, BUSY, MISTAKE, STOPPED
+from jobs.worker import BLOCKED, MISTAKE, STOPPED
 
 State = Literal["done", "running", "queued", "blocked", "failed", "stale", "todo"]
 STATES: tuple[State, ...] = ("done", "running", "queued", "blocked", "failed", "stale", "todo")
@@ -155,7 +155,7 @@ class Verdict:
         said = _last_line(self.log)
         if _SIGKILL in (job.killed_by, (job.exit_code or 0) - 128) or _OUT_OF_MEMORY.search(said):
             return self._status("failed", "memory", "was killed, probably for its memory")
-        kind = "mistake" if job.exit_code in (MISTAKE, BUSY) else "error"
+        kind = "mistake" if job.exit_code == MISTAKE else "error"
         code = "" if job.exit_code is None else f" with exit code {job.exit_code}"
         return self._status("failed", kind, f"ended{code}{': ' if said else ''}{said}")
 

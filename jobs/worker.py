@@ -1,13 +1,12 @@
 """Run one task: skip if done, check its inputs, claim it, run it, and say how it ended.
 
 The same function runs a task on a laptop and in a SLURM array. Exit codes: 0 done (now or
-before), 1 failed, 2 a user's mistake, 4 blocked by a missing input, 5 already running elsewhere,
-75 stopped after saving its state: run it again to go on.
+before), 1 failed, 2 a user's mistake, 4 blocked by a missing input, 5 already running elsewhere
+(or taken over there), 75 stopped after saving its state: run it again to go on.
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import platform
@@ -25,13 +24,14 @@ from types import FrameType
 from gansfer.atomic import remove_leftovers
 from gansfer.errors import UserError
 from gansfer.progress import StopRequested
+from jobs import claim
 from jobs.experiment_file import load_experiment
 from jobs.heartbeat import Heartbeat
 from jobs.manifest import build_manifest, slurm_job_id
 from jobs.plan import Plan, Task, make_plan
 from jobs.storage import Ledger, Storage
 
-DONE, FAILED, MISTAKE, BLOCKED, BUSY, STOPPED = 0, 1, 2, 4, 5, 75
+DONE, FAILED, MISTAKE, BLOCKED, BUSY, STOPPED = 0, 1, 2, 4, claim.BUSY, 75
 
 _log = logging.getLogger("gansfer")
 
@@ -54,9 +54,9 @@ def run_task(experiment_file: str, task_id: str, *, heartbeat_every_s: float | N
         if Ledger(plan, storage).done(task):
             _log.info("%s: done before", task.id)
             return DONE
-        with _claimed(storage.claim(task)) as claimed:
-            if not claimed:
-                _log.info("%s: another process works on it", task.id)
+        with claim.claimed(storage.claim(task)) as other:
+            if other is not None:
+                _log.info("%s: another works on it: %s", task.id, other)
                 return BUSY
             remove_leftovers(folder)
             every_s = heartbeat_every_s or experiment.run.heartbeat_every_s
@@ -133,18 +133,6 @@ def _run_watched(
     heartbeat.end(state="done")
     _log.info("%s: done in %.1f s", task.id, time.monotonic() - started_s)
     return DONE
-
-
-@contextmanager
-def _claimed(path: Path) -> Iterator[bool]:
-    """Hold the task's lock; it goes with the process, however that ends."""
-    with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
 
 
 @contextmanager

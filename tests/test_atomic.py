@@ -54,9 +54,9 @@ def test_a_killed_writer_leaves_the_old_product_and_a_leftover(tmp_path: Path) -
     assert died.returncode == 9
     assert path.read_text() == "old"
     assert len(files_in(tmp_path)) == 2
-    (tmp_path / ".claim").touch()
+    (tmp_path / ".claim-1").touch()
     remove_leftovers(tmp_path)
-    assert files_in(tmp_path) == [".claim", "product.h5"]
+    assert files_in(tmp_path) == [".claim-1", "product.h5"]
 
 
 def test_products_have_the_permissions_of_any_new_file(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -13,6 +14,7 @@ import pytest
 import jobs.stages
 from gansfer.atomic import write_text
 from gansfer.errors import UserError
+from jobs.claim import claimed
 from jobs.context import Context, Outcome
 from jobs.worker import BLOCKED, BUSY, DONE, FAILED, MISTAKE
 from tests.jobs.experiments import BASELINE, GAN, RATIO, SYNTHESISE, Trial
@@ -167,11 +169,21 @@ def test_a_claim_held_elsewhere_is_respected(
 ) -> None:
     becomes(makes_a_product)
     trial.folder("prepare").mkdir(parents=True)
-    with trial.storage.claim(trial.task("prepare")).open("a") as other:
-        fcntl.flock(other, fcntl.LOCK_EX)
+    with claimed(trial.storage.claim(trial.task("prepare"))):
         assert trial.work("prepare") == BUSY == 5
         assert trial.state("prepare") == {}
-        assert "prepare: another process works on it" in trial.log("prepare")
+        assert f"prepare: another works on it: process {os.getpid()} on" in trial.log("prepare")
+    assert trial.work("prepare") == DONE
+
+
+def test_a_task_is_done_where_nothing_can_be_locked(
+    trial: Trial, becomes: Callable[[Stage], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    becomes(makes_a_product)
     assert trial.work("prepare") == DONE
 
 
@@ -230,4 +242,4 @@ def test_what_a_killed_task_leaves_is_never_taken_for_its_product(
     becomes(makes_a_product)
     assert changed.work(GAN) == DONE
     left = {path.name for path in changed.folder(GAN).rglob("*") if path.is_file()}
-    assert left == {".claim", "manifest.json", "product.txt", "state.json", "task.log"}
+    assert left == {".claim-2", "manifest.json", "product.txt", "state.json", "task.log"}
