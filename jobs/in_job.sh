@@ -27,11 +27,17 @@ export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=$threads
 # Shards are only read, and many shared file systems cannot lock.
 export HDF5_USE_FILE_LOCKING=FALSE
 
-# Caches go to the node's own disk, never to $HOME.
+# Caches and settings go to the node's own disk, never to $HOME, and a container is to see that
+# disk. Singularity, where it is not Apptainer, reads its own names of the same variables.
 local=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}
 scratch=$(mktemp -d "$local/gansfer.XXXXXX") || exit 1
-[[ $local == /tmp ]] || export APPTAINER_BIND=${APPTAINER_BIND:+$APPTAINER_BIND,}$local
-export MPLCONFIGDIR=$scratch/matplotlib XDG_CACHE_HOME=$scratch/cache
+binds=${APPTAINER_BIND:-${SINGULARITY_BIND:-}}
+[[ $local == /tmp ]] || binds=${binds:+$binds,}$local
+[[ -z $binds ]] || export APPTAINER_BIND=$binds SINGULARITY_BIND=$binds
+export APPTAINER_CONFIGDIR=$scratch/container SINGULARITY_CONFIGDIR=$scratch/container
+export XDG_CACHE_HOME=$scratch/cache MPLCONFIGDIR=$scratch/matplotlib
+export CUDA_CACHE_PATH=$scratch/cuda TRITON_CACHE_DIR=$scratch/triton
+export TORCHINDUCTOR_CACHE_DIR=$scratch/inductor
 
 # Both signals start out ignored. Otherwise they would end a python that has not yet set its
 # handlers, and the helper through which Apptainer mounts the image where it has no privileges:

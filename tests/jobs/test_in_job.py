@@ -119,8 +119,31 @@ def test_a_job_requeued_too_often_by_slurm_itself_is_not_run(job, restarts, code
         assert said == "run\n"
 
 
-def test_threads_and_caches_are_the_jobs(job):
-    names = ("OMP_NUM_THREADS", "HDF5_USE_FILE_LOCKING", "MPLCONFIGDIR")
+def test_threads_are_the_jobs(job):
+    names = ("OMP_NUM_THREADS", "HDF5_USE_FILE_LOCKING")
     process = job(f"import os; print(*(os.environ[n] for n in {names}))", SLURM_CPUS_PER_TASK="3")
-    threads, locking, cache = process.communicate(timeout=30)[0].split()
-    assert (threads, locking) == ("3", "FALSE") and cache.startswith(str(job.scratch))
+    assert process.communicate(timeout=30)[0].split() == ["3", "FALSE"]
+
+
+def test_nothing_goes_to_the_home_folder(job):
+    names = ("APPTAINER_CONFIGDIR", "SINGULARITY_CONFIGDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR")
+    names += ("CUDA_CACHE_PATH", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
+    process = job(f"import os; print(*(os.environ[n] for n in {names}))")
+    places = process.communicate(timeout=30)[0].split()
+    assert len(places) == len(names)
+    assert all(place.startswith(f"{job.scratch}/gansfer.") for place in places)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, "{}"),
+        ({"APPTAINER_BIND": "/data"}, "/data,{}"),
+        ({"SINGULARITY_BIND": "/data:/d:ro"}, "/data:/d:ro,{}"),
+    ],
+)
+def test_a_container_sees_the_nodes_disk_and_what_the_site_binds(job, given, wanted):
+    names = ("APPTAINER_BIND", "SINGULARITY_BIND")
+    process = job(f"import os; print(*(os.environ[n] for n in {names}))", **given)
+    binds = process.communicate(timeout=30)[0].split()
+    assert binds == [wanted.format(job.scratch)] * 2
