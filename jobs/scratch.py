@@ -1,4 +1,9 @@
-"""Shards on the node's own disk: copied once, checked, shared by the tasks that run there."""
+"""Shards on the node's own disk: shared by the tasks that run there, removed by the last of them.
+
+Each task checks the copy before it reads: a disk that others use may lose or garble files. That
+takes about as long as reading them, and a copy that differs is made again. Images of people do not
+stay on a node: a copy that a killed task has left goes with the next task that uses it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +11,11 @@ import fcntl
 import logging
 import os
 import shutil
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing.util import Finalize
 from pathlib import Path
+from typing import IO
 
 from jobs.manifest import digest_files
 from jobs.plan import Plan
@@ -40,7 +48,7 @@ def cohort_folder(plan: Plan, storage: Storage) -> Path:
 
 
 def _copied(source: Path, shared: Path, names: tuple[str, ...], digest: str) -> Path:
-    """Copy the files, unless a task before has; a copy appears complete or not at all.
+    """Copy the files, unless a task before has, and use the copy until this process ends.
 
     Raises:
         OSError: no room, or what arrived is not what was sent.
@@ -49,16 +57,51 @@ def _copied(source: Path, shared: Path, names: tuple[str, ...], digest: str) -> 
     if shared.stat().st_uid != os.getuid():
         raise OSError(f"{shared} belongs to another user")
     staged = shared / digest[:16]
-    with (shared / f"{digest[:16]}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # others on the node wait here for the first to copy
-        if staged.is_dir():
-            return staged
-        with tempfile.TemporaryDirectory(dir=shared) as aside:
-            copy = Path(aside) / "cohort"
-            copy.mkdir()
-            for name in names:
-                shutil.copyfile(source / name, copy / name)
-            if digest_files(copy, names) != digest:
-                raise OSError(f"the copy of {source} differs from its manifest")
-            copy.rename(staged)
+    with _alone(staged):
+        if not _is_whole(staged, names, digest):
+            _copy(source, staged, names, digest)
+        users = staged.with_suffix(".users").open("a")
+        fcntl.flock(users, fcntl.LOCK_SH)
+    # Not by atexit: the workers of a local run end without it.
+    Finalize(None, _leave, (staged, users), exitpriority=0)
     return staged
+
+
+@contextmanager
+def _alone(staged: Path) -> Iterator[None]:
+    """Others on the node wait here while one checks, copies or removes."""
+    with staged.with_suffix(".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _is_whole(folder: Path, names: tuple[str, ...], digest: str) -> bool:
+    try:
+        return digest_files(folder, names) == digest
+    except OSError:
+        return False
+
+
+def _copy(source: Path, staged: Path, names: tuple[str, ...], digest: str) -> None:
+    """Put each file in its place whole: a task that is reading a damaged copy is not disturbed."""
+    aside = staged.with_suffix(".part")
+    shutil.rmtree(aside, ignore_errors=True)  # of a task that was killed here
+    aside.mkdir()
+    try:
+        for name in names:
+            shutil.copyfile(source / name, aside / name)
+        if digest_files(aside, names) != digest:
+            raise OSError(f"the copy of {source} differs from its manifest")
+        staged.mkdir(exist_ok=True)
+        for name in names:
+            (aside / name).replace(staged / name)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _leave(staged: Path, users: IO[str]) -> None:
+    """Remove the copy, unless another task uses it."""
+    with suppress(OSError), _alone(staged):
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused while anybody else reads
+        shutil.rmtree(staged, ignore_errors=True)
+    users.close()
