@@ -46,6 +46,14 @@ _SIGKILL = 9
 _REQUEUED_TOO_OFTEN = 6  # in_job.sh's exit code: it was not run again
 # slurmstepd's last words, where the job's state is a plain FAILED.
 _OUT_OF_MEMORY = re.compile(r"oom.kill|out of memory|memory limit", re.IGNORECASE)
+# And where SLURM has forgotten the job: no accounting, and it ended longer ago than MinJobAge.
+_LAST_WORDS: tuple[tuple[re.Pattern[str], tuple[Kind, str]], ...] = (
+    (re.compile("DUE TO TIME LIMIT"), _REASONS["TIMEOUT"]),
+    (re.compile("DUE TO NODE FAILURE"), _REASONS["NODE_FAIL"]),
+    (re.compile("DUE TO PREEMPTION"), _REASONS["PREEMPTED"]),
+    (_OUT_OF_MEMORY, _REASONS["OUT_OF_MEMORY"]),
+    (re.compile("CANCELLED AT"), ("cancelled", "was cancelled")),
+)
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ class Verdict:
             if self.source == "nothing":
                 return self._status("queued", reason="was sent; SLURM was not asked")
             if self.log.exists():
-                return self._status("failed", "lost", f"ended unseen: {_last_line(self.log)}")
+                return self._forgotten(f"ended unseen: {_last_line(self.log)}")
         return self._status("todo")
 
     def _pending(self, job: Job) -> TaskStatus:
@@ -171,7 +179,15 @@ class Verdict:
         if not gone and _age_s(worker) <= self.patience_s:
             return self._status("running", progress=worker.get("progress"))
         since = worker.get("heartbeat", "?")
-        return self._status("failed", "lost", f"its process is gone; last heard of at {since}")
+        return self._forgotten(f"its process is gone; last heard of at {since}")
+
+    def _forgotten(self, otherwise: str) -> TaskStatus:
+        """SLURM knows the job no more: its log's last words, where they say how it was ended."""
+        for line in reversed(_last_lines(self.log)):
+            for pattern, (kind, reason) in _LAST_WORDS:
+                if "slurmstepd" in line and pattern.search(line):
+                    return self._status("failed", kind, reason)
+        return self._status("failed", "lost", otherwise)
 
     def _status(
         self,
@@ -213,10 +229,15 @@ def _by_whom(reason: str) -> str:
 
 def _last_line(log: Path) -> str:
     """The last line of a log that says something; how a task that never began explains itself."""
+    return next(reversed(_last_lines(log)), "")
+
+
+def _last_lines(log: Path) -> list[str]:
+    """The last three: a log goes on after a requeue, and what is further up is of a run before."""
     try:
         with log.open("rb") as text:
             text.seek(max(0, log.stat().st_size - 8192))
             lines = text.read().decode(errors="replace").splitlines()
     except OSError:
-        return ""
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return []
+    return [line.strip() for line in lines if line.strip()][-3:]

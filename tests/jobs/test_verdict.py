@@ -108,6 +108,33 @@ def test_a_job_that_ended_unseen_shows_its_last_line(tmp_path):
     assert "bash: no such python" in found.reason
 
 
+@pytest.mark.parametrize("wrote", [worker("running", 600), None])
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("error: *** JOB 7 ON n1 CANCELLED AT 2026-11-01T10:00:00 DUE TO TIME LIMIT ***", "time"),
+        (
+            "error: *** JOB 7 ON n1 CANCELLED AT 2026-11-01T10:00:00 DUE TO PREEMPTION ***",
+            "preempted",
+        ),
+        (
+            "error: *** JOB 7 ON n1 CANCELLED AT 2026-11-01T10:00:00 DUE TO NODE FAILURE, SEE",
+            "node",
+        ),
+        ("error: *** JOB 7 ON n1 CANCELLED AT 2026-11-01T10:00:00 ***", "cancelled"),
+        ("error: Detected 1 oom_kill event in StepId=7.batch. Some of the step tasks", "memory"),
+    ],
+)
+def test_the_last_words_tell_where_slurm_has_forgotten_the_job(tmp_path, wrote, words, kind):
+    log = f"step 1\nslurmstepd-n1: {words}\nin_job.sh: line 60: 12 Killed\n"
+    found = judged(tmp_path, wrote=wrote, source="squeue", log=log)
+    assert (found.state, found.kind) == ("failed", kind)
+    of_a_run_before = log + "submitit INFO starting\nstep 1\nstep 2\n"
+    assert judged(tmp_path, wrote=wrote, source="squeue", log=of_a_run_before).kind == "lost"
+    said_by_python = f"RuntimeError: {words}\n"
+    assert judged(tmp_path, wrote=wrote, source="squeue", log=said_by_python).kind == "lost"
+
+
 def test_products_count_before_everything(tmp_path):
     failed = worker("failed", kind="error", reason="x")
     assert judged(tmp_path, wrote=failed, job=("FAILED",), found="done").state == "done"
