@@ -6,6 +6,7 @@ products of the needed tasks as they are now. The manifest is written last, atom
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from jobs.plan import Plan, Task
 from jobs.spec import Experiment
 
 ProductState = Literal["done", "stale", "missing"]
+
+_STALE_TRIES = 5
 
 _FOLDERS = {
     "prepare": "cohort",
@@ -192,8 +195,14 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
-        return None
-    return value if isinstance(value, dict) else None
+    for _ in range(_STALE_TRIES):
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+            return None
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+            continue  # NFS: replaced since it was opened; opened anew, it is the new one
+        return value if isinstance(value, dict) else None
+    return None

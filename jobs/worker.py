@@ -33,6 +33,9 @@ from jobs.storage import Ledger, Storage
 
 DONE, FAILED, MISTAKE, BLOCKED, BUSY, STOPPED = 0, 1, 2, 4, claim.BUSY, 75
 
+_SEEN_WITHIN_S = 60.0
+_LOOK_EVERY_S = 5.0
+
 _log = logging.getLogger("gansfer")
 
 
@@ -80,7 +83,7 @@ def _run_claimed(plan: Plan, storage: Storage, task: Task, heartbeat_every_s: fl
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
         },
     )
-    ledger = Ledger(plan, storage)
+    ledger = _inputs_seen(plan, storage, task)
     absent = ledger.missing_needs(task)
     if absent and task.stage != "aggregate":
         more = f" and {len(absent) - 1} more, which are" if len(absent) > 1 else ", which is"
@@ -92,6 +95,24 @@ def _run_claimed(plan: Plan, storage: Storage, task: Task, heartbeat_every_s: fl
     heartbeat.start()
     with _signals_set(heartbeat.stop):
         return _run_watched(plan, storage, task, ledger, heartbeat)
+
+
+def _inputs_seen(plan: Plan, storage: Storage, task: Task) -> Ledger:
+    """Look at the inputs, in a SLURM job for up to a minute until all are there.
+
+    A node may have looked into a folder before another one has written there, and NFS lets it
+    believe that for a minute. A needed task that says itself that it has failed, or was blocked, is
+    not waited for.
+    """
+    deadline_s = time.monotonic() + _SEEN_WITHIN_S
+    while True:
+        ledger = Ledger(plan, storage)
+        absent = [plan.by_id[need] for need in ledger.missing_needs(task)]
+        states = {(storage.read_state(need) or {}).get("state") for need in absent}
+        settled = not absent or states & {"failed", "blocked"} or task.stage == "aggregate"
+        if settled or "SLURM_JOB_ID" not in os.environ or time.monotonic() >= deadline_s:
+            return ledger
+        time.sleep(_LOOK_EVERY_S)
 
 
 def _run_watched(

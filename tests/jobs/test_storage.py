@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +47,23 @@ def test_nothing_there_is_missing_without_a_reason(tmp_path: Path) -> None:
 
 def test_all_there_is_done(done: Trial) -> None:
     assert set(states(done).values()) == {"done"}
+
+
+@pytest.mark.parametrize(("times", "state"), [(2, "done"), (99, "missing")])
+def test_a_file_replaced_on_the_server_is_opened_anew(
+    done: Trial, monkeypatch: pytest.MonkeyPatch, times: int, state: str
+) -> None:
+    refusals = iter(range(times))
+    read_text = Path.read_text
+
+    def stale_at_first(path: Path, *args: str, **kwargs: str) -> str:
+        if next(refusals, None) is not None:
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        return read_text(path, *args, **kwargs)
+
+    ledger, prepare = done.ledger(), done.task("prepare")
+    monkeypatch.setattr(Path, "read_text", stale_at_first)
+    assert ledger.finding(prepare).state == state
 
 
 def test_a_changed_setting_makes_exactly_its_dependents_stale(done: Trial) -> None:

@@ -117,6 +117,39 @@ def test_a_task_without_its_inputs_is_blocked(
     assert trial.state(RATIO)["reason"] == f"waits for {SYNTHESISE}, which is not done"
 
 
+def test_in_a_job_an_input_is_looked_for_again(
+    trial: Trial, becomes: Callable[[Stage], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[float] = []
+
+    def then_it_shows(seconds: float) -> None:
+        looked.append(seconds)
+        if len(looked) == 3:
+            trial.pretend("prepare")
+
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setattr("jobs.worker.time.sleep", then_it_shows)
+    becomes(makes_a_product)
+    assert trial.work(BASELINE) == DONE
+    assert looked == [5.0] * 3
+
+
+def test_in_a_job_an_input_is_not_waited_for_in_vain(
+    trial: Trial, becomes: Callable[[Stage], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crashing(context: Context) -> Outcome:
+        raise RuntimeError
+
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setattr("jobs.worker._SEEN_WITHIN_S", 0.0)
+    becomes(crashing)
+    assert trial.work(BASELINE) == BLOCKED  # the time is over
+    assert trial.work("prepare") == FAILED
+    monkeypatch.setattr("jobs.worker._SEEN_WITHIN_S", 60.0)
+    monkeypatch.setattr("jobs.worker.time.sleep", lambda _: pytest.fail("waited"))
+    assert trial.work(BASELINE) == BLOCKED  # it has failed, and says so
+
+
 def test_a_stale_input_blocks_too(trial: Trial, becomes: Callable[[Stage], None]) -> None:
     trial.pretend("prepare", GAN)
     becomes(never)
