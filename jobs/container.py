@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from gansfer.atomic import write_json
@@ -30,7 +31,11 @@ def container_command(experiment: Experiment, storage: Storage) -> list[str] | N
             f"cluster.container.image: {image} is not there; build it (README, The image), or "
             "set image to null to run without a container"
         )
-    sources = [f"{path}:{path}:ro" for path in source_paths(experiment)]
+    read = source_paths(experiment)
+    if image.is_file():  # and not a sandbox
+        _digest(image, storage)  # remembered, so that no task has to read gigabytes for it
+        read.append(image)  # a task looks at the file, to say which image it ran in
+    sources = [f"{path}:{path}:ro" for path in read]
     binds = [f"{storage.root}:{storage.root}", *sources, *settings.binds]
     return [
         settings.command,
@@ -40,8 +45,6 @@ def container_command(experiment: Experiment, storage: Storage) -> list[str] | N
         *(part for bind in binds for part in ("--bind", bind)),
         "--pwd",
         str(storage.root),
-        "--env",
-        f"GANSFER_IMAGE_DIGEST={image_digest(image, storage)}",
         *settings.options,
         str(image),
         "python",
@@ -64,13 +67,26 @@ def source_paths(experiment: Experiment) -> list[Path]:
     return sorted({Path(path) for path in named.values()})
 
 
-def image_digest(image: Path, storage: Storage) -> str:
-    """SHA-256 of the image file, remembered until the file changes; a sandbox folder has none."""
-    if image.is_dir():
-        return "sandbox"
-    known = storage.submissions / "image.json"
+def running_image_digest(storage: Storage) -> str | None:
+    """SHA-256 of the image that this process runs in, None outside a container.
+
+    `unknown` where the image's file is not seen from inside: a sandbox, or a container started by
+    hand whose image lies in a folder that is not bound.
+    """
+    image = os.environ.get("APPTAINER_CONTAINER") or os.environ.get("SINGULARITY_CONTAINER")
+    if image is None:
+        return None
+    try:
+        return _digest(Path(image), storage)
+    except OSError:
+        return "unknown"
+
+
+def _digest(image: Path, storage: Storage) -> str:
+    """SHA-256 of the image's file, remembered until the file changes."""
+    known = storage.image_record
     stat = image.stat()
-    identity = {"image": str(image), "bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
+    identity = {"bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
     if known.exists():
         kept = json.loads(known.read_text(encoding="utf-8"))
         if kept["identity"] == identity:

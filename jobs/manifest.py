@@ -37,6 +37,7 @@ def build_manifest(
     attempts: int,
     wall_s: float,
     device: str,
+    image: str | None,
     facts: dict[str, Any],
 ) -> dict[str, Any]:
     """The manifest of a task whose products are written.
@@ -49,6 +50,7 @@ def build_manifest(
         attempts: how often the task was started, this one included.
         wall_s: seconds of this attempt.
         device: what computed, such as `cpu`.
+        image: digest of the container image that it ran in.
         facts: what the stage wants to be on record, such as subjects and seeds.
     """
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -61,7 +63,7 @@ def build_manifest(
         "digest": digest_files(folder, products),
         "version": gansfer.__version__,
         "git_revision": git_revision(),
-        "image_digest": os.environ.get("GANSFER_IMAGE_DIGEST"),
+        "image_digest": image,
         "python": platform.python_version(),
         "packages": _versions(),
         "host": platform.node(),

@@ -65,6 +65,11 @@ class Storage:
         """Folder of submitit's files and the ledger of job ids."""
         return self.root / "slurm"
 
+    @property
+    def image_record(self) -> Path:
+        """Digest of the container image used last, and by what to know that it is still that."""
+        return self.root / "image.json"
+
     def folder(self, task: Task) -> Path:
         """Folder of all the task's products."""
         return self.root.joinpath(_FOLDERS[task.stage], *task.cell.parts)

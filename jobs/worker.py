@@ -25,6 +25,7 @@ from gansfer.atomic import remove_leftovers
 from gansfer.errors import UserError
 from gansfer.progress import StopRequested
 from jobs import claim
+from jobs.container import running_image_digest
 from jobs.experiment_file import load_experiment
 from jobs.heartbeat import Heartbeat
 from jobs.manifest import build_manifest, slurm_job_id
@@ -124,6 +125,7 @@ def _run_watched(
         # The one lazy import: everything before it runs without torch, on a login node too.
         from jobs.stages import Context, run_stage
 
+        image = running_image_digest(storage)
         context = Context(plan, storage, task, heartbeat)
         outcome = run_stage(context)
         manifest = build_manifest(
@@ -134,6 +136,7 @@ def _run_watched(
             attempts=heartbeat.state["attempts"],
             wall_s=time.monotonic() - started_s,
             device=context.device,
+            image=image,
             facts=outcome.facts,
         )
         storage.write_manifest(task, manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -14,7 +15,7 @@ import yaml
 
 from gansfer.errors import UserError
 from jobs.arrays import Scale, arrays_to_send
-from jobs.container import container_command, image_digest
+from jobs.container import container_command, running_image_digest
 from jobs.experiment_file import parse_experiment
 from jobs.plan import make_plan
 from jobs.storage import Storage
@@ -109,9 +110,35 @@ def test_container_command_binds_what_tasks_read_and_write(tmp_path):
     assert f"{tmp_path}/one:{tmp_path}/one" in binds and "/opt/x:/x:ro" in binds
     assert "/data/oasis:/data/oasis:ro" in binds and "/data/challenge:/data/challenge:ro" in binds
     assert "--no-home" in command and "--userns" in command
-    (digest,) = (part for part in command if part.startswith("GANSFER_IMAGE_DIGEST=sha256:"))
-    image.write_bytes(b"another")
-    assert image_digest(image, Storage(experiment)) != digest.partition("=")[2]
+    assert f"{image}:{image}:ro" in binds  # which one it was, a task sees for itself
+
+
+def test_a_sandbox_is_not_bound_into_itself(tmp_path):
+    sandbox = tmp_path / "sandbox"
+    sandbox.mkdir()
+    experiment = experiment_with(tmp_path, cluster={"container": {"image": str(sandbox)}})
+    command = container_command(experiment, Storage(experiment))
+    assert command[-2] == str(sandbox) and f"{sandbox}:{sandbox}:ro" not in command
+
+
+def test_the_image_on_record_is_the_one_that_runs(tmp_path, monkeypatch):
+    image = tmp_path / "image.sif"
+    image.write_bytes(b"sif")
+    experiment = experiment_with(tmp_path, cluster={"container": {"image": str(image)}})
+    storage = Storage(experiment)
+    monkeypatch.delenv("APPTAINER_CONTAINER", raising=False)
+    monkeypatch.delenv("SINGULARITY_CONTAINER", raising=False)
+    container_command(experiment, storage)
+    assert running_image_digest(storage) is None
+    monkeypatch.setenv("APPTAINER_CONTAINER", str(image))
+    with monkeypatch.context() as patch:  # it was read at submission, and has not changed
+        patch.setattr("hashlib.file_digest", None)
+        assert running_image_digest(storage) == "sha256:" + hashlib.sha256(b"sif").hexdigest()
+    image.write_bytes(b"replaced since")
+    expected = "sha256:" + hashlib.sha256(b"replaced since").hexdigest()
+    assert running_image_digest(storage) == expected
+    image.unlink()
+    assert running_image_digest(storage) == "unknown"
 
 
 @pytest.mark.parametrize(

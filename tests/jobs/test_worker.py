@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -61,7 +62,9 @@ def test_a_done_task_leaves_its_whole_record(
 ) -> None:
     monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
-    monkeypatch.setenv("GANSFER_IMAGE_DIGEST", "sha256:abc")
+    image = trial.config.with_name("image.sif")
+    image.write_bytes(b"sif")
+    monkeypatch.setenv("APPTAINER_CONTAINER", str(image))
     trial.pretend("prepare")
     becomes(makes_a_product)
     assert trial.work(BASELINE) == DONE
@@ -76,7 +79,7 @@ def test_a_done_task_leaves_its_whole_record(
         "settings": task.settings,
         "inputs": {"prepare": prepared["digest"]},
         "products": ["product.txt"],
-        "image_digest": "sha256:abc",
+        "image_digest": "sha256:" + hashlib.sha256(b"sif").hexdigest(),
         "device": "cpu",
         "slurm_job": "7_3",
         "attempts": 1,
@@ -123,8 +126,9 @@ def test_in_a_job_an_input_is_looked_for_again(
     looked: list[float] = []
 
     def then_it_shows(seconds: float) -> None:
-        looked.append(seconds)
-        if len(looked) == 3:
+        if seconds == 5.0:  # of the worker: a subprocess is waited for in shorter naps
+            looked.append(seconds)
+        if len(looked) == 3 and not trial.ledger().done(trial.task("prepare")):
             trial.pretend("prepare")
 
     monkeypatch.setenv("SLURM_JOB_ID", "7")
