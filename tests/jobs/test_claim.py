@@ -25,7 +25,7 @@ from jobs.worker import STOPPED
 HOLDER = {"host": "node3", "pid": 7, "slurm_job": "5_1", "locked": True}
 
 
-@pytest.fixture(params=[None, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+@pytest.fixture(params=[None, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL])
 def any_file_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that can lock, and those that cannot, each in its own words."""
 

@@ -24,7 +24,8 @@ Stage = Callable[[Context], Outcome]
 
 
 @pytest.fixture
-def trial(tmp_path: Path) -> Trial:
+def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)  # in a job, an input is waited for
     return Trial.make(tmp_path)
 
 
