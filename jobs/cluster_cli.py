@@ -17,7 +17,13 @@ from jobs import scheduler
 from jobs.arrays import Scale
 from jobs.experiment_file import load_experiment
 from jobs.plan import Plan, make_plan
-from jobs.sending import look_up_to_send, not_done, print_scripts, send_and_tell
+from jobs.sending import (
+    look_up_queue,
+    look_up_to_send,
+    not_done,
+    print_scripts,
+    send_and_tell,
+)
 from jobs.spec import STAGES
 from jobs.status import experiment_status, look_up
 from jobs.status_view import status_view, wide_console
@@ -49,7 +55,7 @@ def submit_command(config: ConfigPath, yes: Yes = False, dry_run: DryRun = False
         print_scripts(plan, storage, wanted, Scale())
         return
     with Submissions(storage.submissions).locked():
-        submitted = look_up_to_send(storage)
+        submitted = look_up_to_send(plan, storage)
         wanted = not_done(plan, storage) - set(submitted.queued)
         send_and_tell(plan, storage, submitted, wanted, Scale(), yes=yes)
 
@@ -77,7 +83,7 @@ def retry_command(
     times, memory = _factor("--time", time_factor), _factor("--mem", memory_factor)
     plan, storage = _open(config)
     with Submissions(storage.submissions).locked():
-        submitted = look_up_to_send(storage)
+        submitted = look_up_to_send(plan, storage)
         states = {t.task: t.state for t in experiment_status(plan, storage, submitted).tasks}
         if task:
             _check_tasks(plan, task)
@@ -151,21 +157,16 @@ def cancel_command(
     plan, storage = _open(config)
     if stage is not None and stage not in STAGES:
         raise UserError(f"{stage}: no such stage; there are {', '.join(STAGES)}")
-    submitted = look_up(Submissions(storage.submissions))
-    queued = submitted.queued
-    # The last first: what waits for the end of others would start when these are cancelled.
-    elements = [
-        submitted.element(task.id)
-        for task in reversed(plan.tasks)
-        if task.id in queued and stage in (None, task.stage)
-    ]
-    ids = [element for element in elements if element is not None]
+    submissions = Submissions(storage.submissions)
+    ids = look_up_queue(submissions).elements_to_cancel(stage)
     if not ids:
         typer.echo("nothing to cancel: no job of this experiment is queued or running")
         return
     if not yes:
         typer.confirm(f"cancel {len(ids)} jobs of {plan.experiment.name}?", abort=True)
-    scheduler.cancel(ids)
+    with submissions.locked():  # asked again: what was sent meanwhile is to end too
+        ids = look_up_queue(submissions).elements_to_cancel(stage)
+        scheduler.cancel(ids)
     typer.echo(f"cancelled {len(ids)} jobs; gansfer submit sends them again")
 
 

@@ -19,25 +19,59 @@ from jobs.submissions import Submissions
 from jobs.validation import check_packages, check_sources
 
 
-def look_up_to_send(storage: Storage) -> Submitted:
-    """What is queued already; without that knowledge nothing is sent."""
+def look_up_to_send(plan: Plan, storage: Storage) -> Submitted:
+    """What is queued already, with today's settings; without that knowledge nothing is sent.
+
+    What a submission that was cut off has left unfinished is finished first.
+    """
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise UserError(
             "sbatch or srun is not on PATH; submit from a login node of the cluster, or use "
             "gansfer run on this machine"
         )
     submissions = Submissions(storage.submissions)
-    submitted = look_up(submissions)
-    if submitted.last and submitted.answer.source == "nothing":
-        raise UserError(
-            "squeue does not answer, so what is queued already is not known; try again when it does"
-        )
+    submitted = look_up_queue(submissions)
     for sent in submissions.load():
         found = submitted.last.get(sent.tasks[0])
         if sent.job is None and found and found[0].name == sent.name and found[0].job:
             submit.finish_cut_off(found[0], storage)
             submissions.confirm(sent, found[0].job)
+    refuse_outdated(plan, storage, submitted)
     return submitted
+
+
+def look_up_queue(submissions: Submissions) -> Submitted:
+    """What is queued already.
+
+    Raises:
+        UserError: something was sent, and squeue does not say what became of it.
+    """
+    submitted = look_up(submissions)
+    if submitted.answer.source == "nothing" and submissions.load():
+        raise UserError(
+            "squeue does not answer, so what is queued already is not known; try again when it does"
+        )
+    return submitted
+
+
+def refuse_outdated(plan: Plan, storage: Storage, submitted: Submitted) -> None:
+    """Refuse to change the experiment under jobs that were sent with other settings.
+
+    They would read the new experiment file, and compute what they were not sent for.
+
+    Raises:
+        UserError: there are such jobs.
+    """
+    outdated = submitted.outdated(plan)
+    if not outdated:
+        return
+    stages = {task_id.split("/")[0] for task_id in outdated}
+    only = f" {stages.pop()}" if len(stages) == 1 else ""
+    more = f" and {len(outdated) - 1} more are" if len(outdated) > 1 else " is"
+    raise UserError(
+        f"{outdated[0]}{more} queued or running with other settings than today's; first end what "
+        f"was sent with them: gansfer cancel {storage.root}{only}"
+    )
 
 
 def not_done(plan: Plan, storage: Storage) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from jobs import scheduler
 from jobs.plan import Plan, Task
 from jobs.scheduler import Answer, Job
+from jobs.spec import STAGES
 from jobs.storage import Ledger, Storage
 from jobs.submissions import Sent, Submissions
 from jobs.verdict import STATES, State, TaskStatus, Verdict
@@ -80,6 +81,28 @@ class Submitted:
             if job is not None and job.live and sent.job is not None:
                 found[task_id] = sent.job
         return found
+
+    def outdated(self, plan: Plan) -> list[str]:
+        """Tasks that wait or run with other settings than the plan's, or are not in it any more."""
+        return [
+            task_id
+            for task_id in self.queued
+            if task_id not in plan.by_id or not self.sent_as_is(plan.by_id[task_id])
+        ]
+
+    def elements_to_cancel(self, stage: str | None) -> list[str]:
+        """SLURM's ids of what waits or runs, of every stage or of one, whatever today's plan is.
+
+        The last stage first: what waits for the end of others would start when they are cancelled.
+        """
+        queued = self.queued
+        live = [
+            (STAGES.index(sent.stage), sent.element(index))
+            for task_id, (sent, index) in self.last.items()
+            if task_id in queued and stage in (None, sent.stage)
+        ]
+        in_order = sorted(live, key=lambda one: one[0])
+        return [element for _, element in reversed(in_order) if element is not None]
 
     @property
     def waiting(self) -> set[str]:

@@ -20,6 +20,7 @@ from typing import Any
 from gansfer.errors import UserError
 from jobs.claim import claimed
 from jobs.plan import Task
+from jobs.spec import StageName
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Sent:
     """
 
     name: str
-    stage: str
+    stage: StageName
     tasks: tuple[str, ...]
     fingerprints: tuple[str, ...]
     sent: str
@@ -79,7 +80,7 @@ class Submissions:
         return list(found.values())
 
     def announce(
-        self, experiment: str, stage: str, labels: int | None, tasks: Sequence[Task]
+        self, experiment: str, stage: StageName, labels: int | None, tasks: Sequence[Task]
     ) -> Sent:
         """Write down what is about to be sent, under a new name."""
         parts = [experiment, stage, *([] if labels is None else [f"labels-{labels:02d}"])]

@@ -12,6 +12,7 @@ import pytest
 
 from jobs.cli import main
 from tests.jobs.experiments import Trial
+from tests.jobs.stand_in import StandIn
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,3 +66,9 @@ def gansfer(
         return Asked(code, said.out, said.err)
 
     return ask
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> StandIn:
+    """A stand-in for SLURM, and an experiment for it."""
+    return StandIn.make(tmp_path)

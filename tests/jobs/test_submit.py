@@ -5,13 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-import yaml
 
 from gansfer.errors import UserError
 from jobs.arrays import Scale, arrays_to_send
@@ -21,12 +17,8 @@ from jobs.plan import make_plan
 from jobs.storage import Storage
 from jobs.submissions import Submissions
 from jobs.submit import script_for
+from tests.jobs.stand_in import BASE
 
-BASE = {
-    "name": "one",
-    "cohort": {"images": {"kind": "phantom"}},
-    "grid": {"folds": 2, "label_counts": [1, 3], "ratios": ["2:1"], "ablation": None},
-}
 GAN = "train_gan/seed-0/fold-0/labels-01/group-0"
 
 
@@ -177,60 +169,11 @@ def test_ledger_survives_a_line_that_was_cut_off(tmp_path):
     assert submissions.confirm(second, "13").element(0) == "13"
 
 
-@pytest.fixture
-def slurm(tmp_path, monkeypatch):
-    """An sbatch that only counts up, and a squeue that shows what it was given."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    jobs, queue = tmp_path / "jobs", tmp_path / "queue"
-    queue.touch()
-    programs = {
-        "sbatch": f'echo "$1" >>{jobs}; echo "Submitted batch job $(wc -l <{jobs})"',
-        "srun": "true",
-        "squeue": f"cat {queue}",
-        "sacct": "exit 1",
-        "scontrol": "echo 'MaxArraySize = 5'",
-        "scancel": f'echo "$@" >{tmp_path}/cancelled',
-    }
-    for name, body in programs.items():
-        (folder / name).write_text(f"#!/bin/sh\n{body}\n")
-        (folder / name).chmod(0o755)
-    config = tmp_path / "one.yaml"
-    config.write_text(yaml.safe_dump({**BASE, "storage": str(tmp_path / "runs")}))
-
-    def gansfer(*arguments: str, fails: int = 0) -> str:
-        ran = subprocess.run(
-            [sys.executable, "-m", "jobs.cli", arguments[0], str(config), *arguments[1:]],
-            env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"},
-            cwd=Path(__file__).resolve().parents[2],
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-        assert ran.returncode == fails, ran.stdout
-        return ran.stdout
-
-    gansfer.queue = queue
-    gansfer.sbatch = folder / "sbatch"
-    gansfer.root = tmp_path / "runs" / "one"
-    return gansfer
-
-
-def queue_of(slurm, state: str = "PENDING") -> None:
-    """Let squeue show everything in the ledger in this state."""
-    lines = []
-    for sent in Submissions(slurm.root / "slurm").load():
-        for index in range(len(sent.tasks)):
-            lines.append(f"{sent.element(index)}|{state}|Priority|{sent.name}\n")
-    slurm.queue.write_text("".join(lines))
-
-
 def test_submit_sends_once_and_again_what_was_lost(slurm):
     printed = slurm("submit", "--yes")
     assert printed.count("\njob ") == 12  # MaxArraySize is 5: each 6 segmenters are 5 and 1
     assert "at most 90.0 GPU-hours" in printed.replace("\n", " ")
-    queue_of(slurm)
+    slurm.queue_all()
     assert "nothing to send: 0 of 28 tasks are done, 28 queued" in slurm("submit", "--yes")
     lines = slurm.queue.read_text().splitlines(keepends=True)
     slurm.queue.write_text("".join(line for line in lines if not line.startswith("2_")))
@@ -242,7 +185,7 @@ def test_submit_sends_once_and_again_what_was_lost(slurm):
 
 def test_a_report_that_is_being_made_does_not_count_for_what_is_sent_now(slurm):
     slurm("submit", "--yes")
-    queue_of(slurm)
+    slurm.queue_all()
     lines = slurm.queue.read_text().splitlines(keepends=True)
     lines = [line for line in lines if not line.startswith("2_")]
     lines[-1] = lines[-1].replace("PENDING|Priority", "RUNNING|None")  # it has read its inputs
@@ -262,7 +205,7 @@ def test_a_refusal_is_one_line_and_the_rest_stays_sent(slurm):
     accepting = slurm.sbatch.read_text()
     refusing = "echo 'sbatch: error: invalid account' >&2; exit 1"
     slurm.sbatch.write_text(
-        f"{accepting}\n[ $(wc -l <{slurm.queue.parent}/jobs) != 3 ] || {{ {refusing}; }}\n"
+        f"{accepting}\n[ $(wc -l <{slurm.folder}/sent) != 3 ] || {{ {refusing}; }}\n"
     )
     printed = slurm("submit", "--yes", fails=2)
     assert "error: train_gan: sbatch refused: " in printed and "invalid account" in printed
@@ -272,7 +215,7 @@ def test_a_refusal_is_one_line_and_the_rest_stays_sent(slurm):
 def test_a_job_sent_but_not_written_down_is_found_by_its_name(slurm):
     slurm("submit", "--yes")
     ledger = slurm.root / "slurm" / "jobs.jsonl"
-    queue_of(slurm)
+    slurm.queue_all()
     lines = ledger.read_text().splitlines()
     assert json.loads(lines[-1])["job"] == "12"
     ledger.write_text("\n".join(lines[:-1]) + "\n")
@@ -282,24 +225,26 @@ def test_a_job_sent_but_not_written_down_is_found_by_its_name(slurm):
 
 def test_nothing_is_sent_while_the_queue_is_not_known(slurm):
     slurm("submit", "--yes")
-    (slurm.sbatch.parent / "squeue").write_text("#!/bin/sh\nexit 1\n")
+    slurm.program("squeue", "exit 1")
     assert "squeue does not answer" in slurm("submit", "--yes", fails=2)
 
 
 def test_cancel_ends_only_the_stage_asked_for(slurm):
     slurm("submit", "--yes")
-    queue_of(slurm)
+    slurm.queue_all()
     assert "cancelled 4 jobs" in slurm("cancel", "synthesise", "--yes")
-    cancelled = slurm.queue.parent / "cancelled"
-    assert cancelled.read_text().split() == ["5_1", "5_0", "4_1", "4_0"]
+    assert slurm.cancelled.read_text().split() == ["5_1", "5_0", "4_1", "4_0"]
     slurm("cancel", "--yes")
-    assert cancelled.read_text().split()[0] == "12" and cancelled.read_text().split()[-1] == "1"
+    assert (
+        slurm.cancelled.read_text().split()[0] == "12"
+        and slurm.cancelled.read_text().split()[-1] == "1"
+    )
     assert "no such stage" in slurm("cancel", "synthesize", "--yes", fails=2)
 
 
 def test_an_array_cancelled_before_it_started_is_one_record_for_all_its_tasks(slurm):
     slurm("submit", "--yes")
-    queue_of(slurm)
+    slurm.queue_all()
     lines = slurm.queue.read_text().splitlines(keepends=True)
     name = next(line for line in lines if line.startswith("2_")).split("|")[-1]
     others = [line for line in lines if not line.startswith("2_")]
