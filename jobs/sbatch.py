@@ -17,6 +17,8 @@ from jobs.storage import Storage
 
 # Options that ask for GPUs in a site's own way: with one of them, --gpus-per-node is left out.
 _GPU_OPTIONS = {"gres", "gpus", "gpus-per-node", "gpus-per-task"}
+# The same for memory: sbatch refuses --mem beside one of them.
+_MEMORY_OPTIONS = {"mem-per-cpu", "mem-per-gpu"}
 
 
 def sbatch_parameters(
@@ -24,14 +26,15 @@ def sbatch_parameters(
 ) -> dict[str, Any]:
     """What submitit is to ask of sbatch."""
     cluster, ask = experiment.cluster, array.ask
+    own = {**cluster.sbatch, **ask.sbatch}
+    memory = {"mem": f"{math.ceil(ask.memory_gb * 1024)}M"}
     options: dict[str, Any] = {
         "requeue": True,
-        "mem": f"{math.ceil(ask.memory_gb * 1024)}M",
+        **({} if _MEMORY_OPTIONS & set(own) else memory),
         # B: the batch script alone gets it, which tells python; see in_job.sh.
         "signal": f"B:USR2@{cluster.signal_before_end_s}",
         **_mail(array, cluster.mail),
-        **cluster.sbatch,
-        **ask.sbatch,
+        **own,
     }
     if "no-requeue" in options:
         del options["requeue"]

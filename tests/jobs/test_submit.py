@@ -87,6 +87,11 @@ def test_a_sites_own_way_to_ask_for_gpus_replaces_ours(tmp_path):
     assert "--requeue" not in script(tmp_path, "prepare", cluster={"sbatch": {"no-requeue": True}})
 
 
+def test_a_sites_own_way_to_ask_for_memory_replaces_ours(tmp_path):
+    text = script(tmp_path, "train_gan", cluster={"sbatch": {"mem-per-cpu": "8G"}})
+    assert "--mem-per-cpu=8G\n" in text and "--mem=" not in text
+
+
 def test_container_command_binds_what_tasks_read_and_write(tmp_path):
     image = tmp_path / "image.sif"
     image.write_bytes(b"sif")
