@@ -37,6 +37,8 @@ def look_up_to_send(plan: Plan, storage: Storage) -> Submitted:
             submit.finish_cut_off(found[0], storage)
             submissions.confirm(sent, found[0].job)
     refuse_outdated(plan, storage, submitted)
+    # A retry may have been killed between sending an array and telling those that need it.
+    submit.let_wait_for(set(submitted.queued.values()), plan, submitted.queued)
     return submitted
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -29,6 +30,8 @@ from jobs.submissions import Sent, Submissions
 from jobs.worker import BUSY, STOPPED, run_task
 
 _BUSY_AGAIN_S = 60
+# Limits on how many jobs one may have, such as AssocMaxSubmitJobLimit, QOSGrpSubmitJobsLimit.
+_TOO_MANY_JOBS = re.compile(r"SubmitJob\w*Limit|temporarily unable to accept job")
 
 _log = logging.getLogger("gansfer")
 
@@ -48,7 +51,7 @@ def send(
     """Send the arrays one by one, yielding each as SLURM has accepted it and it is on record.
 
     Ctrl-C takes effect between two arrays. What is queued already and needs a task that is
-    sent now (a retry) is made to wait for that one too.
+    sent now (a retry) is made to wait for it at once: another array may be refused.
 
     Args:
         arrays: in an order in which they can run.
@@ -61,7 +64,6 @@ def send(
     """
     submissions = Submissions(storage.submissions)
     python = python_command(plan.experiment, storage)
-    queued_before = dict(queued)
     for array in arrays:
         ids = [task.id for task in array.tasks]
         after = jobs_needed(array.tasks, queued)
@@ -72,12 +74,20 @@ def send(
             job = _sbatch(array, sent.name, after, plan.experiment, storage, python)
             sent = submissions.confirm(sent, job)
             queued.update(dict.fromkeys(ids, job))
+            let_wait_for({job}, plan, queued)
         yield sent
-    for waiting in sorted(set(queued_before.values())):
-        tasks = tuple(plan.by_id[i] for i, job in queued_before.items() if job == waiting)
-        before, now = jobs_needed(tasks, queued_before), jobs_needed(tasks, queued)
-        if before != now:
-            scheduler.wait_also_for(waiting, now)
+
+
+def let_wait_for(sent: Collection[str], plan: Plan, queued: dict[str, str]) -> None:
+    """Let each array in the queue wait for those of `sent` that it needs and is older than.
+
+    Its new dependency names all that it needs and that has not ended, not only what is new.
+    """
+    for waiting in sorted(set(queued.values()), key=int):
+        tasks = [plan.by_id[task_id] for task_id, job in queued.items() if job == waiting]
+        needed = jobs_needed(tasks, queued)
+        if any(int(job) > int(waiting) for job in needed if job in sent):
+            scheduler.wait_also_for(waiting, needed)
 
 
 def finish_cut_off(sent: Sent, storage: Storage) -> None:
@@ -94,8 +104,7 @@ def finish_cut_off(sent: Sent, storage: Storage) -> None:
             )
             call.set_timeout(timeout_min=1, max_num_timeout=0)
             call.dump(paths.submitted_pickle)
-    for leftover in storage.submissions.glob("*.pkl"):
-        leftover.unlink()
+    _remove_leftovers(storage)
 
 
 def script_for(
@@ -156,12 +165,26 @@ def _sbatch(
         with _without_outer_job():
             jobs = executor.map_array(run_element, files, [task.id for task in array.tasks])
     except (RuntimeError, submitit.core.utils.FailedJobError) as error:
-        last = str(error).strip().splitlines()[-1]
-        raise UserError(
-            f"{array.stage}: sbatch refused: {last}; mend it and submit again: what was sent "
-            "stays sent"
-        ) from None
+        _remove_leftovers(storage)
+        raise UserError(f"{array.stage}: sbatch refused: {_refusal(str(error))}") from None
     return str(jobs[0].job_id).split("_")[0]
+
+
+def _refusal(said: str) -> str:
+    """Why sbatch refused, and what to do about it."""
+    lines = said.strip().splitlines() or ["it gave no reason"]
+    too_many = [line for line in lines if _TOO_MANY_JOBS.search(line)]
+    then = (
+        "submit again when some of your jobs have ended" if too_many else "mend it and submit again"
+    )
+    return f"{[*lines, *too_many][-1]}; {then}: what was sent stays sent"
+
+
+def _remove_leftovers(storage: Storage) -> None:
+    """What submitit wrote for jobs that have no id: it moves the files of those that have one."""
+    for pattern in ("*.pkl", ".submission_file_*.sh"):
+        for leftover in storage.submissions.glob(pattern):
+            leftover.unlink()
 
 
 def _job_folder(storage: Storage) -> str:

@@ -64,3 +64,52 @@ def test_cancel_is_refused_while_a_submission_is_under_way(slurm: StandIn) -> No
     with Submissions(slurm.root / "slurm").locked():
         assert "another gansfer is submitting" in slurm("cancel", "--yes", fails=2)
     assert not slurm.cancelled.exists()
+
+
+def test_what_is_queued_waits_for_a_retry_of_which_a_part_was_refused(slurm: StandIn) -> None:
+    """Jobs 2 and 3 are the GANs of 1 and 3 labels; 4 and 5 synthesise from them."""
+    slurm("submit", "--yes")
+    slurm.queue_all()
+    slurm.end("2", "3", state="FAILED")
+    accepting = slurm.sbatch.read_text()
+    slurm.program("sbatch", f"grep -q labels-03 $1 && echo full >&2 && exit 1\n{accepting}")
+    assert "sbatch refused" in slurm("retry", "--yes", fails=2)
+    assert slurm.updates()[0] == "JobId=4 Dependency=afterany:1:13"
+    assert {update.split()[0] for update in slurm.updates()} == {"JobId=4", "JobId=12"}
+
+
+def test_what_is_queued_waits_for_a_retry_that_was_killed(slurm: StandIn) -> None:
+    slurm("submit", "--yes")
+    slurm.queue_all()
+    slurm.end("2", "3", state="FAILED")
+    telling = (slurm.folder / "bin" / "scontrol").read_text()
+    slurm.program("scontrol", "exit 1")  # as if it had never come to this
+    slurm("retry", "--yes")
+    slurm.queue_all()
+    slurm.end("2", "3")
+    slurm.program("scontrol", telling)
+    assert "nothing to send" in slurm("submit", "--yes")
+    assert slurm.updates()[:2] == [
+        "JobId=4 Dependency=afterany:1:13",
+        "JobId=5 Dependency=afterany:1:14",
+    ]
+    assert [update.split()[0] for update in slurm.updates()[2:]] == ["JobId=12"]
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        (
+            "sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission "
+            "failed: Job violates accounting/QOS policy",
+            "QOSMaxSubmitJobPerUserLimit; submit again when some of your jobs have ended: what was",
+        ),
+        ("sbatch: error: invalid account", "invalid account; mend it and submit again: what was"),
+        ("", "it gave no reason; mend it and submit again: what was sent stays sent"),
+    ],
+)
+def test_a_refusal_says_what_to_do_and_leaves_no_litter(slurm: StandIn, says, told) -> None:
+    slurm.program("sbatch", f"printf '{says}' >&2; exit 1")
+    assert told in slurm("submit", "--yes", fails=2).splitlines()[-1]
+    left = {path.name for path in (slurm.root / "slurm").iterdir()}
+    assert left == {".lock", "jobs.jsonl", "in_job.sh"}
