@@ -22,18 +22,14 @@ def load_experiment(path: Path) -> Experiment:
     """Read, merge, expand and check an experiment file.
 
     `cluster: clusters/site.yaml` names a site profile beside the experiment (relative to it): its
-    `cluster`, `resources` and `run` sections are merged under the experiment's own.
+    `cluster`, `resources` and `run` sections are merged under the experiment's own. With keys of
+    one's own it is `cluster: {profile: clusters/site.yaml, account: physics}`.
 
     Raises:
         UserError: the file cannot be read, or a key or value in it is wrong.
     """
     values = _read_yaml(path)
-    profile = values.get("cluster")
-    if isinstance(profile, str):
-        site = _read_yaml(path.parent / _expand(profile, f"{path}: cluster"))
-        del values["cluster"]
-        values = merged(site, values)
-    return parse_experiment(_expand(values, str(path)), str(path))
+    return parse_experiment(_expand(_over_profile(values, path), str(path)), str(path))
 
 
 def parse_experiment(values: Any, where: str) -> Experiment:
@@ -55,9 +51,42 @@ def save_experiment(experiment: Experiment, path: Path) -> None:
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 
+class _OnceEachLoader(yaml.SafeLoader):
+    """Safe YAML in which no key is given twice: PyYAML would silently keep the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                problem = f"{key.value} is given twice, first on line {seen[key.value]}"
+                raise yaml.composer.ComposerError(problem=problem, problem_mark=key.start_mark)
+            seen[key.value] = key.start_mark.line + 1
+        return node
+
+
+def _over_profile(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The experiment's values laid over those of the site profile that it names, if any."""
+    cluster = values.get("cluster")
+    if isinstance(cluster, str):
+        cluster = {"profile": cluster}
+    if not isinstance(cluster, dict) or "profile" not in cluster:
+        return values
+    own = dict(cluster)
+    profile = own.pop("profile")
+    if not isinstance(profile, str):
+        raise UserError(
+            f"{path}: cluster.profile is {profile!r}, expected a file, such as clusters/slurm.yaml"
+        )
+    site = _read_yaml(path.parent / _expand(profile, f"{path}: cluster.profile"))
+    return merged(site, {**values, "cluster": own})
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceEachLoader)
     except FileNotFoundError:
         near = difflib.get_close_matches(
             path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1

@@ -163,6 +163,52 @@ def test_a_site_profile_is_merged_under_the_experiment(tmp_path: Path) -> None:
     assert experiment.stage_resources("train_gan").cpus == 7
 
 
+def test_an_experiment_overrides_single_keys_of_its_site(tmp_path: Path) -> None:
+    (tmp_path / "site.yaml").write_text(
+        "cluster: {partition: gpu, account: us, container: {nv: false}, sbatch: {nice: 5}}\n"
+    )
+    (tmp_path / "x.yaml").write_text(
+        "name: x\ncohort: {images: {kind: phantom}}\n"
+        "cluster: {profile: site.yaml, account: physics, sbatch: {exclusive: true}}\n"
+    )
+    cluster = load_experiment(tmp_path / "x.yaml").cluster
+    assert (cluster.partition, cluster.account, cluster.container.nv) == ("gpu", "physics", False)
+    assert cluster.sbatch == {"nice": 5, "exclusive": True}
+
+
+def test_a_profile_that_is_no_file_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text("name: x\ncluster: {profile: [a.yaml]}\n")
+    with pytest.raises(UserError, match=r"x.yaml: cluster.profile is \['a.yaml'\], expected a fil"):
+        load_experiment(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "name: x\ncluster: site.yaml\ncluster: {account: us}\n",
+            "line 3: cluster is given twice, first on line 2",
+        ),
+        ("name: x\ngan:\n  base_px: 5\n  'base_px': 4\n", "line 4: base_px is given twice"),
+    ],
+)
+def test_a_key_given_twice_is_a_mistake(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(UserError, match=f"x.yaml, {told}.*; mend the YAML there"):
+        load_experiment(tmp_path / "x.yaml")
+
+
+def test_anchors_and_merged_keys_are_no_keys_given_twice(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(
+        "name: x\ncohort: {images: {kind: phantom}}\nresources:\n"
+        "  train_gan: &gpu {partition: a, cpus: 7}\n"
+        "  synthesise: &short {<<: *gpu, partition: b, time_h: 1}\n"
+        "  segment_cohort: {<<: *short, time_h: 2}\n"
+    )
+    asked = load_experiment(tmp_path / "x.yaml").stage_resources("segment_cohort")
+    assert (asked.partition, asked.cpus, asked.time_h) == ("b", 7, 2)
+
+
 def test_a_resolved_experiment_reads_back_the_same(tmp_path: Path) -> None:
     experiment = Experiment.model_validate(SMALL)
     save_experiment(experiment, tmp_path / "experiment.yaml")
