@@ -21,9 +21,12 @@ from jobs.experiment_file import load_experiment, save_experiment
 from jobs.local import run_locally
 from jobs.plan import Plan, make_plan
 from jobs.product_cli import register as register_products
+from jobs.sending import refuse_outdated
 from jobs.spec import STAGES, Experiment
+from jobs.status import look_up
 from jobs.status_view import wide_console
 from jobs.storage import Ledger, Storage
+from jobs.submissions import Submissions
 from jobs.worker import DONE, MISTAKE, STOPPED
 
 if TYPE_CHECKING:  # a login node has no pandas
@@ -61,6 +64,8 @@ def run(
     n_workers = workers or experiment.run.workers
     check_machine(experiment, n_workers)
     plan, storage = make_plan(experiment), Storage(experiment)
+    # Jobs in a queue read the file that is written here.
+    refuse_outdated(plan, storage, look_up(Submissions(storage.submissions)))
     _remember(experiment, storage)
     chosen = plan if until is None else _until(plan, until)
     console = Console()
@@ -194,7 +199,8 @@ def aggregate(
 
     plan = make_plan(load_experiment(config))
     storage = Storage(plan.experiment)
-    _remember(plan.experiment, storage)
+    if not storage.experiment_file.exists():  # jobs may be reading the one that is there
+        _remember(plan.experiment, storage)
     if watch:
         complete = _watched(watch_report(plan, storage, every))
     else:

@@ -173,10 +173,7 @@ def cancel_command(
 def _open(config: Path) -> tuple[Plan, Storage]:
     file = config / "experiment.yaml" if config.is_dir() else config
     experiment = load_experiment(file)
-    storage = Storage(experiment)
-    # Jobs do not run in the folder that we are called from.
-    absolute = experiment.model_copy(update={"storage": str(storage.root.parent)})
-    return make_plan(absolute), storage
+    return make_plan(experiment), Storage(experiment)
 
 
 def _check_tasks(plan: Plan, task_ids: Collection[str]) -> None:

@@ -46,8 +46,12 @@ def parse_experiment(values: Any, where: str) -> Experiment:
 
 
 def save_experiment(experiment: Experiment, path: Path) -> None:
-    """Write the resolved experiment, every default spelled out."""
+    """Write the resolved experiment, every default spelled out.
+
+    Its storage becomes an absolute path: tasks read the file in another folder than ours.
+    """
     values = experiment.model_dump(mode="json")
+    values["storage"] = str(Path(experiment.storage).expanduser().absolute())
     write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
 
 

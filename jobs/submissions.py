@@ -61,7 +61,7 @@ class Submissions:
         """Everything sent so far, oldest first. A line cut off by a crash is passed over."""
         try:
             lines = self.path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         found: dict[str, Sent] = {}
         for line in lines:

@@ -210,9 +210,17 @@ def test_anchors_and_merged_keys_are_no_keys_given_twice(tmp_path: Path) -> None
 
 
 def test_a_resolved_experiment_reads_back_the_same(tmp_path: Path) -> None:
-    experiment = Experiment.model_validate(SMALL)
+    experiment = Experiment.model_validate({**SMALL, "storage": str(tmp_path)})
     save_experiment(experiment, tmp_path / "experiment.yaml")
     assert load_experiment(tmp_path / "experiment.yaml") == experiment
+
+
+def test_a_resolved_experiment_is_read_the_same_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_experiment(Experiment.model_validate({**SMALL, "storage": "runs"}), Path("x.yaml"))
+    assert load_experiment(tmp_path / "x.yaml").storage == f"{tmp_path}/runs"
 
 
 @pytest.mark.parametrize(("ratio", "value"), [("100:1", 100.0), ("2:1", 2.0), ("1:2", 0.5)])

@@ -42,6 +42,16 @@ def test_nothing_is_sent_under_jobs_of_other_settings(slurm: StandIn, change, to
     assert (slurm.root / "experiment.yaml").read_text() != before
 
 
+def test_nothing_is_run_or_written_here_under_jobs_of_other_settings(slurm: StandIn) -> None:
+    slurm("submit", "--yes")
+    slurm.queue_all()
+    before = (slurm.root / "experiment.yaml").read_text()
+    slurm.configure(gan={"latent_size": 16})
+    assert slurm("run", fails=2).startswith(f"error: {GAN} and 20 more are queued or running")
+    slurm("aggregate", fails=3)
+    assert (slurm.root / "experiment.yaml").read_text() == before
+
+
 def test_jobs_of_other_settings_in_one_stage_are_ended_alone(slurm: StandIn) -> None:
     slurm("submit", "--yes")
     slurm.queue_all()
