@@ -6,7 +6,7 @@ SLURM at all, nobody is asked and the products have to do.
 
 from __future__ import annotations
 
-import getpass
+import os
 import re
 import subprocess
 from collections.abc import Collection, Iterator, Sequence
@@ -78,9 +78,11 @@ class Answer:
 def ask(arrays: Collection[str]) -> Answer:
     """What is known of these arrays' elements, and of every other job of this user in the queue.
 
+    What is live is for squeue alone to say: it is asked first, of jobs that were accepted before,
+    so one that it does not know is gone, whatever sacct says (its records may never be closed).
     sacct comes seconds late, and after a requeue it may still tell of the attempt before: its word
-    counts where both say that a job has ended, for it knows the exit code, and where squeue knows
-    no such job any more.
+    counts where it says that a job has ended and squeue does not know better, for it knows the exit
+    code.
     """
     queued = _squeue()
     if queued is None:
@@ -91,7 +93,7 @@ def ask(arrays: Collection[str]) -> Answer:
     counts = {
         job_id: job
         for job_id, job in recorded.items()
-        if job_id not in queued or not (job.live or queued[job_id].live)
+        if not job.live and not (job_id in queued and queued[job_id].live)
     }
     return Answer("sacct", {**queued, **counts})
 
@@ -123,7 +125,7 @@ def max_array_size() -> int | None:
 def _squeue() -> dict[str, Job] | None:
     """Jobs of this user, elements apart; None where squeue does not answer."""
     form = "%i|%T|%r|%j"
-    command = ["squeue", "-h", "-r", "-t", "all", "-u", getpass.getuser(), "-o", form]
+    command = ["squeue", "-h", "-r", "-t", "all", "-u", str(os.getuid()), "-o", form]
     text = _output(command)
     if text is None:
         return None
@@ -155,14 +157,15 @@ def _sacct(arrays: Collection[str]) -> dict[str, Job] | None:
 
 
 def _elements(job_ids: str) -> Iterator[str]:
-    """`12_[0-2,5%4]` is how sacct shows the pending elements 12_0, 12_1, 12_2 and 12_5."""
-    found = re.fullmatch(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]", job_ids)
+    """`12_[0-4:2,7%4]` is how sacct shows 12_0, 12_2, 12_4 and 12_7, which never started."""
+    found = re.fullmatch(r"(\d+)_\[([\d,:-]+)(?:%\d+)?\]", job_ids)
     if found is None:
         yield job_ids
         return
     for part in found[2].split(","):
-        first, _, last = part.partition("-")
-        for index in range(int(first), int(last or first) + 1):
+        ends, _, step = part.partition(":")
+        first, _, last = ends.partition("-")
+        for index in range(int(first), int(last or first) + 1, int(step or 1)):
             yield f"{found[1]}_{index}"
 
 
@@ -170,7 +173,12 @@ def _output(command: list[str]) -> str | None:
     """What the command prints, or None if it is not there, fails or does not end."""
     try:
         ran = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+            env={**os.environ, "SLURM_BITSTR_LEN": "0"},  # no list of elements is cut short
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
