@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from jobs.plan import Plan, Task
 from jobs.spec import StageName, StageResources
@@ -11,11 +11,28 @@ from jobs.spec import StageName, StageResources
 
 @dataclass(frozen=True)
 class Scale:
-    """By how much the next attempt of these tasks may take more than the last."""
+    """What the next attempt of tasks may take, measured by the last.
+
+    Attributes:
+        tasks: ids of those that get more.
+        time: how many times what the last attempt had.
+        memory: the same.
+        last: hours and GB that each task's last attempt had; where the experiment asks for more
+            by now, that counts.
+    """
 
     tasks: frozenset[str] = frozenset()
     time: float = 1.0
     memory: float = 1.0
+    last: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def hours_and_gb(self, task: Task, asked: StageResources) -> tuple[float, float]:
+        """The task's time limit and memory, where the experiment asks for `asked`."""
+        last_h, last_gb = self.last.get(task.id, (0.0, 0.0))
+        time_h, memory_gb = max(asked.time_h, last_h), max(asked.memory_gb, last_gb)
+        if task.id not in self.tasks:
+            return time_h, memory_gb
+        return time_h * self.time, memory_gb * self.memory
 
 
 @dataclass(frozen=True)
@@ -42,23 +59,20 @@ def arrays_to_send(
         plan: the experiment's tasks.
         wanted: ids of those to send.
         array_size: the most elements an array may have; longer ones are cut into chunks.
-        scale: tasks that get more time and memory than the experiment says.
+        scale: tasks that get more time and memory than the experiment says; each array's alike.
     """
     scale = scale or Scale()
     arrays = []
     for stage, labels, tasks in plan.arrays():
         asked = plan.experiment.stage_resources(stage)
-        more = asked.model_copy(
-            update={
-                "time_h": asked.time_h * scale.time,
-                "memory_gb": asked.memory_gb * scale.memory,
-            }
-        )
-        chosen = [task for task in tasks if task.id in wanted]
-        for ask, scaled in ((asked, False), (more, True)):
-            alike = [task for task in chosen if (task.id in scale.tasks) == scaled]
-            for start in range(0, len(alike), array_size):
-                chunk = tuple(alike[start : start + array_size])
+        alike: dict[tuple[float, float], list[Task]] = {}
+        for task in tasks:
+            if task.id in wanted:
+                alike.setdefault(scale.hours_and_gb(task, asked), []).append(task)
+        for (time_h, memory_gb), chosen in alike.items():
+            ask = asked.model_copy(update={"time_h": time_h, "memory_gb": memory_gb})
+            for start in range(0, len(chosen), array_size):
+                chunk = tuple(chosen[start : start + array_size])
                 arrays.append(Array(stage, labels, chunk, ask))
     return arrays
 

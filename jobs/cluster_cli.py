@@ -22,6 +22,7 @@ from jobs.sending import (
     look_up_to_send,
     not_done,
     print_scripts,
+    refuse_outdated,
     send_and_tell,
 )
 from jobs.spec import STAGES
@@ -50,11 +51,14 @@ def register(app: typer.Typer) -> None:
 def submit_command(config: ConfigPath, yes: Yes = False, dry_run: DryRun = False) -> None:
     """Send what is not done and not queued to SLURM. Run it again at any time: nothing doubles."""
     plan, storage = _open(config)
+    submissions = Submissions(storage.submissions)
     if dry_run:
-        wanted = not_done(plan, storage)
-        print_scripts(plan, storage, wanted, Scale())
+        submitted = look_up_queue(submissions)
+        refuse_outdated(plan, storage, submitted)
+        wanted = not_done(plan, storage) - set(submitted.queued)
+        print_scripts(plan, storage, submitted, wanted, Scale())
         return
-    with Submissions(storage.submissions).locked():
+    with submissions.locked():
         submitted = look_up_to_send(plan, storage)
         wanted = not_done(plan, storage) - set(submitted.queued)
         send_and_tell(plan, storage, submitted, wanted, Scale(), yes=yes)
@@ -69,10 +73,13 @@ def retry_command(
         list[str] | None, typer.Option("--task", help="this task; may be given several times")
     ] = None,
     time_factor: Annotated[
-        str, typer.Option("--time", metavar="xFACTOR", help="more time, such as x2")
+        str,
+        typer.Option(
+            "--time", metavar="xFACTOR", help="times the last attempt's time limit, such as x2"
+        ),
     ] = "x1",
     memory_factor: Annotated[
-        str, typer.Option("--mem", metavar="xFACTOR", help="more memory, such as x2")
+        str, typer.Option("--mem", metavar="xFACTOR", help="times its memory, such as x2")
     ] = "x1",
     yes: Yes = False,
     dry_run: DryRun = False,
@@ -95,9 +102,9 @@ def retry_command(
         else:
             again = {one for one, state in states.items() if state == "failed"}
             wanted = again | {one for one, state in states.items() if state == "blocked"}
-        scale = Scale(frozenset(again), times, memory)
+        scale = Scale(frozenset(again), times, memory, submitted.hours_and_gb(plan))
         if dry_run:
-            print_scripts(plan, storage, wanted, scale)
+            print_scripts(plan, storage, submitted, wanted, scale)
         else:
             send_and_tell(plan, storage, submitted, wanted, scale, yes=yes)
 

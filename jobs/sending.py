@@ -128,15 +128,21 @@ def _settled(plan: Plan, storage: Storage, submitted: Submitted) -> str:
     return f"{n_done} of {len(plan.tasks)} tasks are done, {n_queued} queued or running"
 
 
-def print_scripts(plan: Plan, storage: Storage, wanted: set[str], scale: Scale) -> None:
-    """Each array's script; dependencies by the name of the array, for lack of an id."""
-    wanted = _with_report(plan, wanted, ())
+def print_scripts(
+    plan: Plan, storage: Storage, submitted: Submitted, wanted: set[str], scale: Scale
+) -> None:
+    """The script of each array that would be sent; for lack of ids, numbers after the queue's."""
+    wanted = _with_report(plan, wanted, submitted.waiting)
+    if not wanted:
+        typer.echo(f"nothing to send: {_settled(plan, storage, submitted)}")
+        return
     arrays = arrays_to_send(plan, wanted, submit.array_size(plan.experiment), scale)
-    wide_console(stderr=True).print(submission_table(plan, arrays, set()))
-    number_of: dict[str, str] = {}
-    for number, array in enumerate(arrays, start=1):
-        after = jobs_needed(array.tasks, number_of)
-        number_of |= dict.fromkeys((task.id for task in array.tasks), str(number))
+    job_of = submitted.queued
+    wide_console(stderr=True).print(submission_table(plan, arrays, set(job_of)))
+    first = 1 + max(map(int, job_of.values()), default=0)
+    for number, array in enumerate(arrays, start=first):
+        after = jobs_needed(array.tasks, job_of)
+        job_of |= dict.fromkeys((task.id for task in array.tasks), str(number))
         labels = "" if array.labels is None else f".labels-{array.labels:02d}"
         name = f"{plan.experiment.name}.{array.stage}{labels}"
         typer.echo(f"# job {number}: {', '.join(task.id for task in array.tasks)}")

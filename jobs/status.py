@@ -72,6 +72,14 @@ class Submitted:
         sent, index = self.last[task.id]
         return sent.fingerprints[index] == task.fingerprint
 
+    def hours_and_gb(self, plan: Plan) -> dict[str, tuple[float, float]]:
+        """Time limit and memory with which each task was last sent, with today's settings."""
+        return {
+            task.id: (self.last[task.id][0].time_h, self.last[task.id][0].memory_gb)
+            for task in plan.tasks
+            if self.sent_as_is(task)
+        }
+
     @property
     def queued(self) -> dict[str, str]:
         """For each task that waits or runs, the id of the array it is in."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from gansfer.errors import UserError
+from jobs.arrays import Array
 from jobs.claim import claimed
-from jobs.plan import Task
 from jobs.spec import StageName
 
 
@@ -33,6 +33,8 @@ class Sent:
         tasks: their ids; element k of the array runs the k-th.
         fingerprints: theirs when they were sent.
         sent: when, in UTC.
+        time_h: the time limit that was asked for.
+        memory_gb: the memory.
         job: SLURM's id of the array; None when sbatch's answer was never written down.
     """
 
@@ -41,6 +43,8 @@ class Sent:
     tasks: tuple[str, ...]
     fingerprints: tuple[str, ...]
     sent: str
+    time_h: float
+    memory_gb: float
     job: str | None = None
 
     def element(self, index: int) -> str | None:
@@ -71,24 +75,24 @@ class Submissions:
                 continue
             name = kept["name"]
             if "tasks" in kept:
-                tasks = kept["tasks"]
-                found[name] = Sent(
-                    name, kept["stage"], tuple(tasks), tuple(tasks.values()), kept["sent"]
-                )
+                found[name] = _announced(kept)
             elif name in found:
                 found[name] = replace(found[name], job=kept["job"])
         return list(found.values())
 
-    def announce(
-        self, experiment: str, stage: StageName, labels: int | None, tasks: Sequence[Task]
-    ) -> Sent:
+    def announce(self, experiment: str, array: Array) -> Sent:
         """Write down what is about to be sent, under a new name."""
-        parts = [experiment, stage, *([] if labels is None else [f"labels-{labels:02d}"])]
-        name = ".".join([*parts, secrets.token_hex(3)])
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        fingerprints = {task.id: task.fingerprint for task in tasks}
-        self._append({"name": name, "stage": stage, "tasks": fingerprints, "sent": now})
-        return Sent(name, stage, tuple(fingerprints), tuple(fingerprints.values()), now)
+        labels = [] if array.labels is None else [f"labels-{array.labels:02d}"]
+        line = {
+            "name": ".".join([experiment, array.stage, *labels, secrets.token_hex(3)]),
+            "stage": array.stage,
+            "tasks": {task.id: task.fingerprint for task in array.tasks},
+            "sent": datetime.now(UTC).isoformat(timespec="seconds"),
+            "time_h": array.ask.time_h,
+            "memory_gb": array.ask.memory_gb,
+        }
+        self._append(line)
+        return _announced(line)
 
     def confirm(self, sent: Sent, job: str) -> Sent:
         """Write down the id that SLURM gave."""
@@ -121,3 +125,16 @@ class Submissions:
             ledger.write(("\n" if torn else "") + json.dumps(value) + "\n")
             ledger.flush()
             os.fsync(ledger.fileno())
+
+
+def _announced(line: dict[str, Any]) -> Sent:
+    tasks = line["tasks"]
+    return Sent(
+        line["name"],
+        line["stage"],
+        tuple(tasks),
+        tuple(tasks.values()),
+        line["sent"],
+        line.get("time_h", 0.0),  # an older ledger does not say
+        line.get("memory_gb", 0.0),
+    )

@@ -68,9 +68,7 @@ def send(
         ids = [task.id for task in array.tasks]
         after = jobs_needed(array.tasks, queued)
         with _unbroken():
-            sent = submissions.announce(
-                plan.experiment.name, array.stage, array.labels, array.tasks
-            )
+            sent = submissions.announce(plan.experiment.name, array)
             job = _sbatch(array, sent.name, after, plan.experiment, storage, python)
             sent = submissions.confirm(sent, job)
             queued.update(dict.fromkeys(ids, job))

@@ -123,3 +123,35 @@ def test_a_refusal_says_what_to_do_and_leaves_no_litter(slurm: StandIn, says, to
     assert told in slurm("submit", "--yes", fails=2).splitlines()[-1]
     left = {path.name for path in (slurm.root / "slurm").iterdir()}
     assert left == {".lock", "jobs.jsonl", "in_job.sh"}
+
+
+def test_a_retry_asks_for_times_what_the_last_attempt_had(slurm: StandIn) -> None:
+    def asked(*options: str) -> set[str]:
+        lines = slurm("retry", *options, "--dry-run").splitlines()
+        found = {line.removeprefix("#SBATCH --") for line in lines}
+        return {line for line in found if line.startswith(("time=", "mem="))}
+
+    slurm("submit", "--yes")
+    slurm.queue_all()
+    slurm.end("2", state="FAILED")
+    slurm("retry", "--time", "x2", "--mem", "x3", "--yes")
+    slurm.queue_all()
+    slurm.end("13", state="FAILED")
+    assert asked() == {"time=960", "mem=98304M"}
+    assert asked("--time", "x2") == {"time=1920", "mem=98304M"}
+    slurm.configure(resources={"train_gan": {"time_h": 20}})
+    assert asked() == {"time=1200", "mem=98304M"}
+
+
+def test_a_dry_run_prints_what_would_be_sent_and_no_more(slurm: StandIn) -> None:
+    assert slurm("submit", "--dry-run").count("#!/bin/bash") == 12
+    assert not slurm.root.exists()
+    slurm("submit", "--yes")
+    slurm.queue_all()
+    assert "nothing to send: 0 of 28 tasks are done, 28 queued" in slurm("submit", "--dry-run")
+    slurm.end("2")
+    printed = slurm("submit", "--dry-run")
+    assert printed.count("#!/bin/bash") == 1
+    assert "# job 13: train_gan" in printed and "dependency=afterany:1\n" in printed
+    slurm.configure(gan={"latent_size": 16})
+    assert "with other settings than today's" in slurm("submit", "--dry-run", fails=2)

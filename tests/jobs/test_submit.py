@@ -46,6 +46,16 @@ def test_arrays_are_cut_at_the_largest_size_and_scaled_apart(tmp_path):
     assert (asks[(other,)].time_h, asks[(other,)].memory_gb) == (8, 32)
 
 
+def test_what_a_task_had_last_counts_where_it_is_more(tmp_path):
+    plan = make_plan(experiment_with(tmp_path))
+    gans = [task.id for task in plan.of_stage("train_gan")]
+    last = {gans[0]: (16, 32), gans[1]: (2, 64), gans[2]: (8, 32)}
+    arrays = arrays_to_send(plan, gans, 1000, Scale(frozenset(gans[:1]), 2, 1, last))
+    asks = {task.id: (a.ask.time_h, a.ask.memory_gb) for a in arrays for task in a.tasks}
+    assert asks == dict(zip(gans, [(32, 32), (8, 64), (8, 32), (8, 32)], strict=True))
+    assert len(arrays) == 3  # of one label count the last two ask alike, and go together
+
+
 def test_gpu_hours_are_tasks_times_limit_times_gpus(tmp_path):
     plan = make_plan(experiment_with(tmp_path))
     hours = {a.stage: a.gpu_hours for a in arrays_to_send(plan, {t.id for t in plan.tasks}, 1000)}
@@ -162,12 +172,13 @@ def test_container_mistakes_are_found_at_submission(tmp_path, changes, message):
 
 def test_ledger_survives_a_line_that_was_cut_off(tmp_path):
     plan = make_plan(experiment_with(tmp_path))
+    prepare, gans = arrays_to_send(plan, {task.id for task in plan.tasks}, 1000)[:2]
     submissions = Submissions(tmp_path)
-    first = submissions.announce("one", "train_gan", 1, plan.of_stage("train_gan")[:2])
+    first = submissions.announce("one", gans)
     submissions.confirm(first, "12")
     with submissions.path.open("a") as ledger:
         ledger.write('{"name": "one.tra')
-    second = submissions.announce("one", "prepare", None, plan.of_stage("prepare"))
+    second = submissions.announce("one", prepare)
     loaded = submissions.load()
     assert [sent.job for sent in loaded] == ["12", None]
     assert loaded[0].element(1) == "12_1" and loaded[1] == second
