@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +13,9 @@ from gansfer.errors import UserError
 from jobs.local import usable_cores
 from jobs.memory import task_memory_gb
 from jobs.spec import Experiment
+
+# What every task imports, sooner or later; pyproject.toml's extra `run` has their versions.
+_PACKAGES = ("torch", "numpy", "scipy", "h5py", "SimpleITK", "skimage", "sklearn", "pandas")
 
 
 def validate_experiment(experiment: Experiment, workers: int | None) -> list[str]:
@@ -47,10 +51,10 @@ def validate_experiment(experiment: Experiment, workers: int | None) -> list[str
         check_machine(experiment, experiment.run.workers)
     except UserError as error:
         problems += str(error).splitlines()
-    try:
-        check_packages(experiment)
-    except UserError as error:  # with an image, it is the image that must have them
-        (notes if experiment.cluster.container.image else problems).append(str(error))
+    if experiment.cluster.container.image is None:
+        problems += _lacking_here() + _lacking_for_propagation(experiment)
+    else:  # it is the image that must have them
+        notes += _lacking_for_propagation(experiment)
     if problems:
         raise UserError("\n".join(problems))
     if not report.subjects:
@@ -76,14 +80,31 @@ def check_sources(experiment: Experiment) -> None:
 
 
 def check_packages(experiment: Experiment) -> None:
-    """Raise a UserError if tasks that run here will lack a package that not every task needs."""
+    """Raise a UserError if tasks that run with this python will lack a package."""
+    lines = _lacking_here() + _lacking_for_propagation(experiment)
+    if lines:
+        raise UserError("\n".join(lines))
+
+
+def _lacking_here() -> list[str]:
+    lacking = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
+    if not lacking:
+        return []
+    return [
+        f"{sys.executable}: has no {', '.join(lacking)}, and the tasks will run with it; install "
+        "them with pip install '.[run]', or set cluster.container.image to an image that has them"
+    ]
+
+
+def _lacking_for_propagation(experiment: Experiment) -> list[str]:
     propagated = experiment.references_propagated or experiment.rival is not None
-    if propagated and importlib.util.find_spec("ants") is None:
-        asks = "cohort.references" if experiment.references_propagated else "grid.rival"
-        raise UserError(
-            f"{asks}: label propagation needs antspyx, which is not installed here; install it "
-            "with pip install --no-deps -r jobs/image/requirements-propagation.txt"
-        )
+    if not propagated or importlib.util.find_spec("ants") is not None:
+        return []
+    asks = "cohort.references" if experiment.references_propagated else "grid.rival"
+    return [
+        f"{asks}: label propagation needs antspyx, which is not installed here; install it "
+        "with pip install --no-deps -r jobs/image/requirements-propagation.txt"
+    ]
 
 
 def check_machine(experiment: Experiment, workers: int | None) -> None:

@@ -11,7 +11,7 @@ import yaml
 
 from gansfer.errors import UserError
 from jobs.experiment_file import load_experiment, parse_experiment
-from jobs.validation import validate_experiment
+from jobs.validation import check_packages, validate_experiment
 from tests.cohort.layouts import experiment_values, folder_cohort, write_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,3 +71,15 @@ def test_more_labels_asked_for_than_there_are(tmp_path: Path) -> None:
     values["grid"]["label_counts"] = [1, 3]
     with pytest.raises(UserError, match="asks for 3 labelled subjects, but 2 folds of 4 leave 2"):
         validate_experiment(parse_experiment(values, "mini.yaml"), workers=1)
+
+
+def test_a_package_that_the_tasks_will_lack_is_told_before_anything_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    experiment = load_experiment(ROOT / "configs" / "smoke.yaml")
+    check_packages(experiment)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    told = r"has no torch, h5py, and the tasks will run with it; install them with pip install"
+    with pytest.raises(UserError, match=told):
+        check_packages(experiment)
