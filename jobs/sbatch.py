@@ -40,7 +40,7 @@ def sbatch_parameters(
         del options["requeue"]
     parameters = {
         "job_name": name,
-        "time": max(1, math.ceil(ask.time_h * 60)),
+        "time": ask.time_minutes,
         "cpus_per_task": ask.cpus,
         "partition": ask.partition or cluster.partition,
         "account": ask.account or cluster.account,

@@ -6,6 +6,7 @@ from the environment.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
@@ -49,6 +50,11 @@ class StageResources(Settings):
     sbatch: dict[str, str | int | bool] = Field(
         default={}, description="any further sbatch option, such as {mail-type: END}"
     )
+
+    @property
+    def time_minutes(self) -> int:
+        """The time limit as SLURM takes it: in whole minutes."""
+        return max(1, math.ceil(self.time_h * 60))
 
 
 DEFAULT_RESOURCES: dict[StageName, StageResources] = {
@@ -163,6 +169,7 @@ class Experiment(Settings):
     def _parts_fit(self) -> Experiment:
         self._check_ladder()
         self._check_counts()
+        self._check_time_limits()
         return self
 
     def _check_ladder(self) -> None:
@@ -201,3 +208,14 @@ class Experiment(Settings):
                 f"label_counts asks for {max(self.grid.label_counts)} labelled subjects, but "
                 f"{self.grid.folds} folds of {n} leave {smallest_training} to train on"
             )
+
+    def _check_time_limits(self) -> None:
+        early_s = self.cluster.signal_before_end_s
+        for stage in STAGES:
+            limit_s = 60 * self.stage_resources(stage).time_minutes
+            if early_s >= limit_s:
+                raise ValueError(
+                    f"resources.{stage}.time_h is {limit_s} s in whole minutes, expected more than "
+                    f"cluster.signal_before_end_s, {early_s} s: a task would be told to stop as it "
+                    "starts, again and again; give it more time, or lower signal_before_end_s"
+                )

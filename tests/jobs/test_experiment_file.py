@@ -80,6 +80,11 @@ def test_every_config_of_the_project_is_valid(path: Path) -> None:
             changed(grid={"label_counts": [3]}),
             "grid: ablation.label_count 1 is not in label_counts [3]",
         ),
+        (
+            changed(resources={"synthesise": {"time_h": 0.05}}),
+            "resources.synthesise.time_h is 180 s in whole minutes, expected more than "
+            "cluster.signal_before_end_s, 180 s: a task would be told to stop as it starts",
+        ),
         (changed(name="a b"), "name: string should match pattern"),
         (
             changed(synthesis={"keep_percentile": 0}),
