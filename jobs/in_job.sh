@@ -26,6 +26,8 @@ export OMP_NUM_THREADS=$threads MKL_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$t
 export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=$threads
 # Shards are only read, and many shared file systems cannot lock.
 export HDF5_USE_FILE_LOCKING=FALSE
+# The code is what is installed, not what lies in the folder that was submitted from.
+export PYTHONSAFEPATH=1
 
 # Caches and settings go to the node's own disk, never to $HOME, and a container is to see that
 # disk. Singularity, where it is not Apptainer, reads its own names of the same variables.

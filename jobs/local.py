@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -148,6 +149,9 @@ def _fork_server(threads: int) -> multiprocessing.context.ForkServerContext:
     for name in _THREAD_VARIABLES:
         os.environ[name] = str(threads)  # before torch and BLAS load in the server
     os.environ.setdefault("HDF5_USE_FILE_LOCKING", "FALSE")
+    # The server is a `python -c`, which would take a folder `jobs` where we are called for ours.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["jobs.stages"])
     # Ctrl-C and `timeout` signal the whole process group. The server must outlive that to tell how

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
-from building import run
+from building import PROJECT, run
 from trials import PLANTED, one_cpu
 
 pytestmark = [pytest.mark.container, pytest.mark.slurm, pytest.mark.slow]
@@ -21,6 +22,27 @@ def test_image_has_its_labels_help_and_version(apptainer, image):
     assert found["org.opencontainers.image.version"]
     assert "gansfer submit" in run(apptainer, "run-help", image)
     assert "Usage" in run(apptainer, "run", image, "--help")
+
+
+def test_image_keeps_no_cache_and_no_installer(apptainer, image):
+    outside = ("--no-home", "--no-mount", "home,tmp")
+    look = (
+        "find /tmp /root/.cache /opt/source -type f 2>/dev/null; "
+        "ls /opt/gansfer/bin/pip* 2>/dev/null; true"
+    )
+    assert run(apptainer, "exec", *outside, image, "sh", "-c", look) == ""
+
+
+def test_job_needs_no_network_and_leaves_home_empty(apptainer, image, tmp_path):
+    """The image's own smoke test, as a job runs it, where there is no network at all."""
+    home, local = tmp_path / "home", tmp_path / "local"
+    home.mkdir()
+    local.mkdir()
+    job = ("bash", PROJECT / "jobs" / "in_job.sh", "3", apptainer, "test", image)
+    environment = {**os.environ, "HOME": str(home), "SLURM_JOB_ID": "1", "TMPDIR": str(local)}
+    said = run("unshare", "--net", *job, env=environment)
+    assert "report: " in said
+    assert not list(home.iterdir()) and not list(local.iterdir())
 
 
 def test_grid_in_the_image_with_a_time_limit_that_requeues(trial, apptainer, image):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -195,3 +196,20 @@ def test_cores_are_those_that_slurm_allots(monkeypatch: pytest.MonkeyPatch) -> N
     assert usable_cores() == 3
     monkeypatch.delenv("SLURM_CPUS_PER_TASK")
     assert usable_cores() >= 1
+
+
+def test_tasks_run_the_installed_code_not_what_lies_where_one_is(tmp_path: Path) -> None:
+    """A checkout of another version, say: its `jobs` would stand first on a server's path."""
+    trial = Trial.make(tmp_path / "data")
+    (tmp_path / "here" / "jobs").mkdir(parents=True)
+    (tmp_path / "here" / "jobs" / "__init__.py").write_text("raise SystemExit('the wrong jobs')\n")
+    command = "import sys; sys.path.pop(0); from jobs.cli import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", command, "run", str(trial.config), "--until", "prepare"],
+        cwd=tmp_path / "here",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
