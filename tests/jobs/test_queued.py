@@ -47,7 +47,8 @@ def test_nothing_is_run_or_written_here_under_jobs_of_other_settings(slurm: Stan
     slurm.queue_all()
     before = (slurm.root / "experiment.yaml").read_text()
     slurm.configure(gan={"latent_size": 16})
-    assert slurm("run", fails=2).startswith(f"error: {GAN} and 20 more are queued or running")
+    said = slurm("run", "--until", "prepare", fails=2)
+    assert said.startswith(f"error: {GAN} and 20 more are queued or running")
     slurm("aggregate", fails=3)
     assert (slurm.root / "experiment.yaml").read_text() == before
 
