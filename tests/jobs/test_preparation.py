@@ -79,7 +79,7 @@ def test_native_images_reach_the_templates_space(
     experiment = parse_experiment(values, "mini.yaml")
     source = make_source(experiment)
     fixed = cohort_template(experiment.cohort, source, source.subjects())
-    work = preparation._Work(source, experiment, fixed, Parts(tmp_path))
+    work = preparation._Work(source, experiment, fixed, Parts(tmp_path, "mine"))
     monkeypatch.setattr(preparation, "_work", work)
     moved, kept = (
         preparation._read_part(work.parts, preparation._prepare_one(name)) for name in ("s0", "s1")
