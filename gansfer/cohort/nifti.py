@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 import zlib
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
+from nibabel.fileholders import FileHolder
 from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.orientations import (
     apply_orientation,
@@ -40,6 +42,7 @@ DAMAGE = (
 LARGEST_LABEL = 1_000_000
 # Some writers pad a file; a slice more is no padding.
 SPARE_BYTES = 512
+_CHUNK_BYTES = 1 << 20
 # A label map that lies less than this inside the brain is not on the image's grid.
 MIN_INSIDE_BRAIN = 0.8
 
@@ -63,11 +66,9 @@ def load_volume(path: Path) -> Volume:
     """
     _check_file(path)
     try:
-        kind: Any = _LenientImage if path.name.endswith((".nii", ".nii.gz")) else nib
         # Analyze's blank origin is no news: the reader of T88 places the image itself.
         with LoggingOutputSuppressor():
-            image = kind.load(path)
-        array_xyz = np.asanyarray(image.dataobj)
+            image, array_xyz = _read_image(path)
         affine_ras = np.asarray(image.affine, np.float64)
     except DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -94,6 +95,25 @@ def load_volume(path: Path) -> Volume:
     if not np.isfinite(affine_ras).all() or abs(np.linalg.det(affine_ras[:3, :3])) < 1e-6:
         raise UserError(f"{path}: the header's affine has no volume; repair the header")
     return Volume(array_xyz, affine_ras)
+
+
+def _read_image(path: Path) -> tuple[Any, npt.NDArray[Any]]:
+    """An image and its voxels. A compressed file is read to its end, where its checksum is.
+
+    nibabel stops after the last voxel, and would never see that a bit of one was flipped.
+    """
+    is_mgz = path.name.endswith(".mgz")
+    kind: Any = _LenientImage if path.name.endswith((".nii", ".nii.gz")) else nib
+    if not (is_mgz or path.name.endswith(".nii.gz")):
+        image = kind.load(path)
+        return image, np.asanyarray(image.dataobj)
+    kind = nib.MGHImage if is_mgz else kind
+    with gzip.open(path) as stream:
+        image = kind.from_file_map({"image": FileHolder(str(path), stream)})
+        array_xyz = np.asanyarray(image.dataobj)
+        while stream.read(_CHUNK_BYTES):
+            pass
+    return image, array_xyz
 
 
 def _check_file(path: Path) -> None:

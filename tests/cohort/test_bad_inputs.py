@@ -279,7 +279,7 @@ REFUSED = (
         header(IMAGE, 40, struct.pack("<4h", 3, 40, 44, 72)),
         (
             "{0}/images/s0.nii.gz: cannot be read (Expected 253440 bytes, got 126720 bytes from "
-            "- could the file be damaged?); download it again",
+            "{0}/images/s0.nii.gz - could the file be damaged?); download it again",
         ),
     ),
     Case(

@@ -40,6 +40,21 @@ def test_truncated_gzip(tmp_path: Path, keep: float) -> None:
         load_volume(path)
 
 
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.mgz"])
+def test_a_flipped_bit_is_noticed_wherever_it_is(tmp_path: Path, name: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 999, (16, 16, 16)).astype(np.int16)
+    kind = nib.MGHImage if name.endswith(".mgz") else nib.Nifti1Image
+    nib.save(kind(noise, np.eye(4)), tmp_path / name)
+    whole = (tmp_path / name).read_bytes()
+    np.testing.assert_array_equal(load_volume(tmp_path / name).array_xyz, noise)
+    for at in (*range(len(whole) // 9, len(whole) - 8, len(whole) // 9), len(whole) - 6):
+        flipped = bytearray(whole)
+        flipped[at] ^= 4  # the last place is in the checksum itself
+        (tmp_path / name).write_bytes(flipped)
+        with pytest.raises(UserError, match=rf"{name}: cannot be read \(.*\); download it again"):
+            load_volume(tmp_path / name)
+
+
 def test_truncated_without_compression(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.nii", numbers())
     path.write_bytes(path.read_bytes()[:-10])
