@@ -6,6 +6,7 @@ where it was.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,9 +29,9 @@ from gansfer.cohort.subjects import RawSubject, Source, Subject, Volume
 from gansfer.errors import UserError
 from gansfer.progress import StopRequested, Watch
 from jobs.cohort_spec import BidsImages, CohortSpec, FolderImages
+from jobs.input_files import Stamp, stamps_of
 from jobs.local import end_with_parent, usable_cores
 from jobs.parts import Parts
-from jobs.sources import make_source
 from jobs.spec import Experiment
 
 _ARRAYS = ("image_zhw", "label_zhw", "reference_zhw")
@@ -44,18 +45,27 @@ class _Work:
     experiment: Experiment
     template: Volume | None
     parts: Parts
+    part_of: Mapping[str, str]
 
 
 _work: _Work | None = None
 
 
+def input_stamps(cohort: CohortSpec, source: Source) -> dict[str, Stamp]:
+    """What the tables and the files of all subjects are like now, to notice a later change."""
+    subjects = source.subjects()
+    paths = [*source.tables(), *(path for one in subjects for path in source.files(one.id))]
+    return stamps_of(dict.fromkeys([*paths, *_template_files(cohort, source, subjects)]))
+
+
 def prepared_subjects(
-    experiment: Experiment, folder: Path, identity: str, watch: Watch
+    experiment: Experiment, source: Source, folder: Path, identity: str, watch: Watch
 ) -> Iterator[PreparedSubject]:
     """Every subject of the cohort, in the source's order.
 
     Args:
         experiment: whose cohort section is read.
+        source: the reader that it asks for.
         folder: the task's folder.
         identity: what kept parts must belong to (the task's fingerprint).
         watch: told of each subject.
@@ -63,13 +73,13 @@ def prepared_subjects(
     Raises:
         UserError: a file is missing or damaged.
     """
-    source = make_source(experiment)
     subjects = source.subjects()
     parts = Parts(folder, identity)
-    todo = [subject for subject in subjects if not parts.has(subject.id)]
-    needed = todo and _needs_template(source, subjects)
+    part_of = _part_names(experiment.cohort, source, subjects)
+    todo = [subject for subject in subjects if not parts.has(part_of[subject.id])]
+    needed = any(not source.in_common_space(subject.id) for subject in todo)
     template = cohort_template(experiment.cohort, source, subjects) if needed else None
-    work = _Work(source, experiment, template, parts)
+    work = _Work(source, experiment, template, parts, part_of)
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(
         usable_cores(), mp_context=context, initializer=_begin, initargs=(work,)
@@ -86,9 +96,10 @@ def prepared_subjects(
             if watch.stopping():  # the signal has ended this task's processes, or their server, too
                 raise StopRequested from None
             raise
-    _check_region(parts, subjects, experiment.cohort)
+    labelled_parts = [part_of[subject.id] for subject in subjects if subject.labelled]
+    _check_region(parts, labelled_parts, experiment.cohort)
     for subject in subjects:
-        yield _read_part(parts, subject.id)
+        yield _read_part(parts, part_of[subject.id])
 
 
 def _begin(work: _Work) -> None:
@@ -118,7 +129,7 @@ def _prepare_one(subject_id: str) -> str:
     prepared = prepare_subject(
         raw, cohort.roi, common_from_native, registration_similarity=similarity
     )
-    _keep_part(_work.parts, prepared)
+    _keep_part(_work.parts, _work.part_of[subject_id], prepared)
     return subject_id
 
 
@@ -129,10 +140,25 @@ def _without_bias(raw: RawSubject) -> RawSubject:
     return replace(raw, image=correct_bias(raw.image, brain_xyz), brain_mask=brain_xyz)
 
 
-def _needs_template(source: Source, subjects: Sequence[Subject]) -> bool:
-    """The pool and the labelled may come from different readers: one of each is asked."""
-    asked = {subject.labelled: subject.id for subject in reversed(subjects)}
-    return any(not source.load(subject_id).in_common_space for subject_id in asked.values())
+def _part_names(cohort: CohortSpec, source: Source, subjects: Sequence[Subject]) -> dict[str, str]:
+    """The name of each subject's part: of its row and of the files that the part is made from."""
+    template = stamps_of(_template_files(cohort, source, subjects))
+    names: dict[str, str] = {}
+    for one in subjects:
+        made_from = [asdict(one), stamps_of(source.files(one.id))]
+        if not source.in_common_space(one.id):
+            made_from.append(template)
+        digest = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()
+        names[one.id] = f"{one.id}-{digest[:16]}"
+    return names
+
+
+def _template_files(cohort: CohortSpec, source: Source, subjects: Sequence[Subject]) -> list[Path]:
+    """The files that `cohort_template` is made from."""
+    images = cohort.images
+    if isinstance(images, BidsImages | FolderImages) and images.template is not None:
+        return [Path(images.template)]
+    return [path for one in template_members(subjects) for path in source.files(one)]
 
 
 def cohort_template(cohort: CohortSpec, source: Source, subjects: Sequence[Subject]) -> Volume:
@@ -154,41 +180,41 @@ def cohort_template(cohort: CohortSpec, source: Source, subjects: Sequence[Subje
     return mean_template(source.load(one).image for one in template_members(subjects))
 
 
-def _check_region(parts: Parts, subjects: Sequence[Subject], cohort: CohortSpec) -> None:
+def _check_region(parts: Parts, labelled: Sequence[str], cohort: CohortSpec) -> None:
     """Raise a UserError where the region of interest cuts off too many labelled voxels."""
     extents = []
-    for subject in subjects:
-        if subject.labelled:
-            one = _read_about(parts.read(subject.id, only="about"))["facts"]
-            if one["label_box_mm"] is not None:
-                extents.append(
-                    LabelExtent(
-                        subject.id,
-                        one["n_label_voxels"],
-                        one["n_label_voxels_outside_roi"],
-                        tuple(one["label_box_mm"]),
-                    )
+    for name in labelled:
+        about = _read_about(parts.read(name, only="about"))
+        one = about["facts"]
+        if one["label_box_mm"] is not None:
+            extents.append(
+                LabelExtent(
+                    about["subject"]["id"],
+                    one["n_label_voxels"],
+                    one["n_label_voxels_outside_roi"],
+                    tuple(one["label_box_mm"]),
                 )
+            )
     problems = roi_problems(extents, cohort.roi, cohort.max_outside_roi)
     if problems:
         raise UserError("\n".join(problems))
 
 
-def _keep_part(parts: Parts, prepared: PreparedSubject) -> None:
+def _keep_part(parts: Parts, name: str, prepared: PreparedSubject) -> None:
     arrays = {name: array for name in _ARRAYS if (array := getattr(prepared, name)) is not None}
     facts = {
         name: value for name, value in vars(prepared).items() if name not in (*_ARRAYS, "subject")
     }
     about = json.dumps({"subject": asdict(prepared.subject), "facts": facts})
-    parts.keep(prepared.subject.id, {**arrays, "about": np.array(about)})
+    parts.keep(name, {**arrays, "about": np.array(about)})
 
 
 def _read_about(kept: Mapping[str, npt.NDArray]) -> dict[str, Any]:
     return dict(json.loads(str(kept["about"])))
 
 
-def _read_part(parts: Parts, subject_id: str) -> PreparedSubject:
-    kept = parts.read(subject_id)
+def _read_part(parts: Parts, name: str) -> PreparedSubject:
+    kept = parts.read(name)
     about = _read_about(kept)
     arrays: dict[str, Any] = {name: kept.get(name) for name in _ARRAYS}
     facts = about["facts"]

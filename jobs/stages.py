@@ -27,12 +27,14 @@ from jobs.aggregate import aggregate
 from jobs.arms import Arm
 from jobs.context import Context, Outcome
 from jobs.gan_stage import train_gan
+from jobs.input_files import INPUT_FILES
 from jobs.metrics import measure_all, write_metrics
 from jobs.parts import Parts, remove_parts
 from jobs.plan import Cell
 from jobs.predictions import write_predictions
-from jobs.preparation import prepared_subjects
+from jobs.preparation import input_stamps, prepared_subjects
 from jobs.propagation_stage import propagate_labels, propagated_references
+from jobs.sources import make_source
 from jobs.spec import StageName
 from jobs.synthesis_stage import synthesise
 from jobs.training_data import CellData, all_folds, as_slices
@@ -59,11 +61,12 @@ def run_stage(context: Context) -> Outcome:
 
 def prepare(context: Context) -> Outcome:
     """Raw images become shards in the common space (III.A)."""
-    cohort = context.experiment.cohort
+    cohort, source = context.experiment.cohort, make_source(context.experiment)
+    files = input_stamps(cohort, source)
     rows = write_cohort(
         context.folder,
         prepared_subjects(
-            context.experiment, context.folder, context.task.fingerprint, context.watch
+            context.experiment, source, context.folder, context.task.fingerprint, context.watch
         ),
         structures=cohort.structures,
         roi=cohort.roi,
@@ -75,6 +78,7 @@ def prepare(context: Context) -> Outcome:
         "subjects": len(rows),
         "labelled": sum(row.subject.labelled for row in rows),
         "label_voxels_outside_roi": sum(row.n_label_voxels_outside_roi or 0 for row in rows),
+        INPUT_FILES: files,
     }
     return Outcome(("subjects.csv", *sorted(name for name in shards if name)), facts)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gansfer.atomic import write_json
+from jobs.input_files import INPUT_FILES, first_changed
 from jobs.plan import Plan, Task
 from jobs.spec import Experiment
 
@@ -162,6 +163,9 @@ class Ledger:
             return Finding("stale", self._why_other_fingerprint(task, manifest))
         if manifest["inputs"] != self.input_digests(task):
             return Finding("stale", self._why_other_inputs(task, manifest))
+        changed = first_changed(manifest.get("facts", {}).get(INPUT_FILES, {}))
+        if changed is not None:
+            return Finding("stale", f"{changed} was changed after it was read")
         for need in task.needs:
             if task.stage != "aggregate" and not self.done(self.plan.by_id[need]):
                 return Finding("stale", f"needs {need}, which is not done")

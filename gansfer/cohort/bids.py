@@ -109,7 +109,8 @@ def list_bids(
         ]
         for derivative in (labels, references):
             problems += _strangers(derivative, people)
-    return Listing(tuple(entries.values()), tuple(dict.fromkeys(problems)))
+    tables = (table, *sorted(root.glob("sub-*/*_sessions.tsv")))
+    return Listing(tuple(entries.values()), tuple(dict.fromkeys(problems)), tables=tables)
 
 
 def _sessions(
@@ -189,10 +190,11 @@ def _one_file(derivative: Derivative | None, person: str, session: str | None) -
 def _segmentation(derivative: Derivative | None, path: Path | None) -> SegmentationFile | None:
     if derivative is None or path is None:
         return None
-    numbers = derivative.numbers
-    if numbers is None:
-        numbers = Numbers.of_table(_own_table(derivative, path), derivative.structures)
-    return SegmentationFile(path, numbers, derivative.resample)
+    if derivative.numbers is not None:
+        return SegmentationFile(path, derivative.numbers, derivative.resample)
+    table = _own_table(derivative, path)
+    numbers = Numbers.of_table(table, derivative.structures)
+    return SegmentationFile(path, numbers, derivative.resample, table)
 
 
 def _own_table(derivative: Derivative, path: Path) -> Path:

@@ -47,6 +47,7 @@ class ChallengeSource:
     ) -> None:
         """Point at the challenge's folder; `protocol` says what its label numbers mean."""
         self._folder = folder
+        self._table = folder / "demographics.csv"
         self._numbers = Numbers.of_protocol(str(folder), protocol, structures)
 
     def subjects(self) -> tuple[Subject, ...]:
@@ -65,6 +66,23 @@ class ChallengeSource:
     def session_of(self, subject_id: str) -> str:
         """The OASIS-1 session (OAS1_0061_MR1) of a labelled subject; empty where unknown."""
         return self._row(subject_id).session
+
+    def tables(self) -> tuple[Path, ...]:
+        """The table of people."""
+        return (self._table,)
+
+    def files(self, subject_id: str) -> tuple[Path, ...]:
+        """The subject's image and labels.
+
+        Raises:
+            UserError: the subject is unknown.
+        """
+        row = self._row(subject_id)
+        return (row.image, row.labels)
+
+    def in_common_space(self, subject_id: str) -> bool:
+        """Images are in each scanner's own pose."""
+        return False
 
     def load(self, subject_id: str) -> RawSubject:
         """One subject's image, labels and white matter, in native pose.
@@ -100,7 +118,7 @@ class ChallengeSource:
     @cached_property
     def _rows(self) -> tuple[dict[str, _Row], list[str]]:
         """The labelled people with their files, and what is wrong with them."""
-        path = self._folder / "demographics.csv"
+        path = self._table
         rows: dict[str, _Row] = {}
         problems: list[str] = []
         lines: list[tuple[int, dict[str, str]]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 from gansfer.cohort.challenge import ChallengeSource
 from gansfer.cohort.oasis import person_of
@@ -48,15 +49,34 @@ class CombinedSource:
             (*images.notes, *labels.notes),
         )
 
+    def tables(self) -> tuple[Path, ...]:
+        """The tables of both sources."""
+        return (*self._images.tables(), *self._labels.tables())
+
+    def files(self, subject_id: str) -> tuple[Path, ...]:
+        """The subject's files; of a labelled one, those of its own session too.
+
+        Raises:
+            UserError: the subject is unknown, or it cannot be said which.
+        """
+        if self._known(subject_id).labelled:
+            own = self._own_session(subject_id)
+            return (*self._labels.files(subject_id), *(self._images.files(own) if own else ()))
+        given = None if self._references is None else self._references.path_of(subject_id)
+        return (*self._images.files(subject_id), *(() if given is None else (given,)))
+
+    def in_common_space(self, subject_id: str) -> bool:
+        """As the source that the subject is from says."""
+        source = self._labels if self._known(subject_id).labelled else self._images
+        return source.in_common_space(subject_id)
+
     def load(self, subject_id: str) -> RawSubject:
         """One subject's arrays; a pool session with its reference where there is one.
 
         Raises:
             UserError: the files are missing or damaged.
         """
-        if subject_id not in self._subjects:
-            raise UserError(f"no subject {subject_id} in this cohort")
-        subject = self._subjects[subject_id]
+        subject = self._known(subject_id)
         if subject.labelled:
             raw = self._labels.load(subject_id)
             return replace(raw, subject=subject, own_copy=self._own_copy(subject_id))
@@ -68,11 +88,20 @@ class CombinedSource:
 
     def _own_copy(self, labelled_id: str) -> Volume | None:
         """The pool's image of a labelled subject's own session, if it is in the common space."""
-        session = self._labels.session_of(labelled_id)
-        if session not in self._subjects:
+        session = self._own_session(labelled_id)
+        if session is None or not self._images.in_common_space(session):
             return None
-        own = self._images.load(session)
-        return own.image if own.in_common_space else None
+        return self._images.load(session).image
+
+    def _own_session(self, labelled_id: str) -> str | None:
+        """The pool's session of a labelled subject's image, where the pool has it."""
+        session = self._labels.session_of(labelled_id)
+        return session if session in self._subjects else None
+
+    def _known(self, subject_id: str) -> Subject:
+        if subject_id not in self._subjects:
+            raise UserError(f"no subject {subject_id} in this cohort")
+        return self._subjects[subject_id]
 
     @cached_property
     def _subjects(self) -> dict[str, Subject]:

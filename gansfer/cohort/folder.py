@@ -86,7 +86,7 @@ def list_folder(
         if rows
         else []
     )
-    return Listing(tuple(entries.values()), tuple(problems))
+    return Listing(tuple(entries.values()), tuple(problems), tables=(table,))
 
 
 def _segmentation(

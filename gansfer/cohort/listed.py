@@ -33,11 +33,13 @@ class SegmentationFile:
         path: the file.
         numbers: of its protocol.
         resample: bring it to the image's grid where it is on another; else that is an error.
+        table: what the numbers were read from, or None.
     """
 
     path: Path
     numbers: Numbers
     resample: bool = False
+    table: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,13 @@ class Listing:
         entries: usable sessions, in the cohort's order.
         problems: what the user must mend, one line each.
         notes: what the user should know, one line each.
+        tables: files that say so.
     """
 
     entries: tuple[Entry, ...]
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    tables: tuple[Path, ...] = ()
 
 
 class ListedSource:
@@ -119,15 +123,35 @@ class ListedSource:
         """Every usable session, and what is wrong with tables and folders."""
         return Survey(tuple(self._subjects.values()), self._listing.problems, self._listing.notes)
 
+    def tables(self) -> tuple[Path, ...]:
+        """The listing's tables."""
+        return self._listing.tables
+
+    def files(self, subject_id: str) -> tuple[Path, ...]:
+        """The session's image, mask and segmentations, with the tables of their numbers.
+
+        Raises:
+            UserError: the session is unknown, or several references match.
+        """
+        entry = self._known(subject_id)
+        found = [entry.image, _other_half(entry.image), entry.mask]
+        for one in (entry.label, entry.reference):
+            found += [] if one is None else [one.path, one.table]
+        if self._references is not None:
+            found.append(self._references.path_of(subject_id))
+        return tuple(path for path in found if path is not None)
+
+    def in_common_space(self, subject_id: str) -> bool:
+        """All images are, or none is."""
+        return self._in_common_space
+
     def load(self, subject_id: str) -> RawSubject:
         """One session's image, brain, label map and reference.
 
         Raises:
             UserError: everything that is wrong with its files, a line each.
         """
-        if subject_id not in self._entries:
-            raise UserError(f"no subject {subject_id} in this cohort")
-        entry, subject = self._entries[subject_id], self._subjects[subject_id]
+        entry, subject = self._known(subject_id), self._subjects[subject_id]
         image = load_volume(entry.image)
         label = entry.label if subject.labelled else None
         problems: list[str] = []
@@ -158,6 +182,11 @@ class ListedSource:
             in_common_space=self._in_common_space,
         )
 
+    def _known(self, subject_id: str) -> Entry:
+        if subject_id not in self._entries:
+            raise UserError(f"no subject {subject_id} in this cohort")
+        return self._entries[subject_id]
+
 
 def check_id(where: str, session: str, taken: Sequence[str] | set[str]) -> None:
     """Raise a UserError where a session's id is no name of a file, or was given before."""
@@ -168,6 +197,12 @@ def check_id(where: str, session: str, taken: Sequence[str] | set[str]) -> None:
             f"{where}: id {session!r} is no file name; use letters, digits, dots, dashes and "
             "underscores"
         )
+
+
+def _other_half(path: Path) -> Path | None:
+    """The voxels' file of an Analyze header, and the other way round."""
+    other = {".hdr": ".img", ".img": ".hdr"}.get(path.suffix)
+    return None if other is None else path.with_suffix(other)
 
 
 def _brain(entry: Entry, label: SegmentationFile | None, image: Volume) -> npt.NDArray[np.bool_]:

@@ -85,12 +85,41 @@ class OasisSource:
         """Sessions of the table that are on no disc, for a report: a disc may not be downloaded."""
         return tuple(session for session in self._rows[0] if session not in self._folders[0])
 
+    def tables(self) -> tuple[Path, ...]:
+        """The table of sessions."""
+        return (self._table,)
+
+    def files(self, subject_id: str) -> tuple[Path, ...]:
+        """The session's header and its voxels.
+
+        Raises:
+            UserError: the session is unknown, or its file is missing or ambiguous.
+        """
+        header = self._header(subject_id)
+        return (header, header.with_suffix(".img"))
+
+    def in_common_space(self, subject_id: str) -> bool:
+        """T88 is the common space."""
+        return True
+
     def load(self, subject_id: str) -> RawSubject:
         """One session's image, in the Talairach-like T88 space.
 
         Raises:
             UserError: the session is unknown, or its file is missing, ambiguous or damaged.
         """
+        path = self._header(subject_id)
+        image = load_volume(path)
+        shape = image.array_xyz.shape
+        voxel_mm = np.array(T88_EXTENT_MM) / shape
+        if not np.allclose(np.diag(image.affine_ras)[:3], voxel_mm * (-1, 1, 1), atol=1e-3):
+            raise UserError(
+                f"{path}: shape {shape} is not the T88 volume of 176 x 208 x 176 mm with axes "
+                "left, anterior, superior; is this another kind of OASIS image?"
+            )
+        return RawSubject(self._rows[0][subject_id], Volume(image.array_xyz, t88_affine(shape)))
+
+    def _header(self, subject_id: str) -> Path:
         rows, folders = self._rows[0], self._folders[0]
         if subject_id not in folders or subject_id not in rows:
             raise UserError(f"{self._discs}: no session {subject_id} in discs and table")
@@ -101,15 +130,7 @@ class OasisSource:
             raise UserError(
                 f"{folder}: {len(found)} files match {pattern}, expected one; unpack the disc again"
             )
-        image = load_volume(found[0])
-        shape = image.array_xyz.shape
-        voxel_mm = np.array(T88_EXTENT_MM) / shape
-        if not np.allclose(np.diag(image.affine_ras)[:3], voxel_mm * (-1, 1, 1), atol=1e-3):
-            raise UserError(
-                f"{found[0]}: shape {shape} is not the T88 volume of 176 x 208 x 176 mm with axes "
-                "left, anterior, superior; is this another kind of OASIS image?"
-            )
-        return RawSubject(rows[subject_id], Volume(image.array_xyz, t88_affine(shape)))
+        return found[0]
 
     @cached_property
     def _folders(self) -> tuple[dict[str, Path], list[str]]:

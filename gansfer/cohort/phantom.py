@@ -9,6 +9,7 @@ Axes legend: X Y Z are RAS.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +73,18 @@ class PhantomSource:
     def subjects(self) -> list[Subject]:
         """Everyone: labelled subjects first, all of them in the unlabelled pool too."""
         return list(self._people.values())
+
+    def tables(self) -> tuple[Path, ...]:
+        """None: nothing is read."""
+        return ()
+
+    def files(self, subject_id: str) -> tuple[Path, ...]:
+        """None: nothing is read."""
+        return ()
+
+    def in_common_space(self, subject_id: str) -> bool:
+        """Every image is made there."""
+        return True
 
     def load(self, subject_id: str) -> RawSubject:
         """Make one subject's image, mask and labels.

@@ -48,14 +48,23 @@ class ReferenceFolder:
         Raises:
             UserError: several files match, or the file is damaged or does not fit the image.
         """
+        path = self.path_of(subject_id)
+        if path is None:
+            return None
+        numbers_xyz = load_labels(path, image, subject_id)
+        return map_labels(path, numbers_xyz, self._table, image.array_xyz != 0)
+
+    def path_of(self, subject_id: str) -> Path | None:
+        """The session's file, or None where the folder has none.
+
+        Raises:
+            UserError: several files match.
+        """
         pattern = self._pattern.replace("{id}", subject_id)
         found = sorted(self._folder.glob(pattern))
-        if not found:
-            return None
         if len(found) > 1:
             raise UserError(
                 f"{self._folder}: {len(found)} files match {pattern}, expected one; "
                 "make the pattern narrower"
             )
-        numbers_xyz = load_labels(found[0], image, subject_id)
-        return map_labels(found[0], numbers_xyz, self._table, image.array_xyz != 0)
+        return found[0] if found else None

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 from gansfer.errors import UserError
 
 if TYPE_CHECKING:  # a login node reads who is in a cohort without numpy
+    from pathlib import Path
+
     import numpy as np
     import numpy.typing as npt
 
@@ -114,6 +116,19 @@ class Source(Protocol):
 
     def subjects(self) -> Sequence[Subject]:
         """Every session of the cohort, in a fixed order."""
+
+    def tables(self) -> Sequence[Path]:
+        """Files that say who is in the cohort."""
+
+    def files(self, subject_id: str) -> Sequence[Path]:
+        """Files that `load` reads for a subject, whether they are there or not.
+
+        Raises:
+            UserError: it cannot be said which.
+        """
+
+    def in_common_space(self, subject_id: str) -> bool:
+        """The subject's image needs no registration."""
 
     def load(self, subject_id: str) -> RawSubject:
         """One subject's arrays.

@@ -16,11 +16,21 @@ from gansfer.progress import StopRequested
 from jobs import preparation
 from jobs.experiment_file import parse_experiment, save_experiment
 from jobs.parts import Parts
+from jobs.plan import Plan, make_plan
 from jobs.preparation import cohort_template, prepared_subjects
 from jobs.sources import make_source
-from jobs.storage import Storage
+from jobs.storage import Ledger, Storage
 from jobs.worker import DONE, MISTAKE, run_task
-from tests.cohort.layouts import experiment_values, folder_cohort, write_folder, write_nifti
+from tests.cohort.layouts import (
+    FOLDER_AFFINE,
+    FOLDER_SHAPE,
+    brain,
+    experiment_values,
+    folder_cohort,
+    two_structures,
+    write_folder,
+    write_nifti,
+)
 
 SHAPE = (44, 54, 46)
 SPACING_MM = 3.0
@@ -79,11 +89,12 @@ def test_native_images_reach_the_templates_space(
     experiment = parse_experiment(values, "mini.yaml")
     source = make_source(experiment)
     fixed = cohort_template(experiment.cohort, source, source.subjects())
-    work = preparation._Work(source, experiment, fixed, Parts(tmp_path, "mine"))
+    names = {"s0": "moved", "s1": "kept"}
+    work = preparation._Work(source, experiment, fixed, Parts(tmp_path, "mine"), names)
     monkeypatch.setattr(preparation, "_work", work)
-    moved, kept = (
-        preparation._read_part(work.parts, preparation._prepare_one(name)) for name in ("s0", "s1")
-    )
+    for subject_id in names:
+        preparation._prepare_one(subject_id)
+    moved, kept = (preparation._read_part(work.parts, name) for name in names.values())
     assert moved.registration_similarity is not None and moved.registration_similarity > 0.95
     assert moved.label_zhw is not None and kept.label_zhw is not None
     both = np.count_nonzero((moved.label_zhw == kept.label_zhw) & (kept.label_zhw > 0))
@@ -129,10 +140,11 @@ def test_a_signal_that_ends_the_processes_too_is_a_stop(
     experiment = parse_experiment(
         {"name": "mini", "cohort": {"images": {"kind": "phantom", "labelled": 30}}}, "mini.yaml"
     )
+    source = make_source(experiment)
     with pytest.raises(StopRequested):
-        next(prepared_subjects(experiment, tmp_path, "identity", Signalled(True)))
+        next(prepared_subjects(experiment, source, tmp_path, "identity", Signalled(True)))
     with pytest.raises(error):
-        next(prepared_subjects(experiment, tmp_path, "identity", Signalled(False)))
+        next(prepared_subjects(experiment, source, tmp_path, "identity", Signalled(False)))
 
 
 def test_a_mistake_leaves_no_half_product_and_the_next_run_goes_on(tmp_path: Path) -> None:
@@ -152,3 +164,62 @@ def test_a_mistake_leaves_no_half_product_and_the_next_run_goes_on(tmp_path: Pat
     assert [one.id for one in cohort.subjects] == ["s0", "s1", "s2", "s3"]
     assert set(np.unique(cohort.labels(["s0", "s1"]))) == {0, 1, 2}
     assert not (storage.cohort / ".parts").exists()
+
+
+def test_what_was_kept_of_files_that_are_others_now_is_made_again(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data")
+    values = experiment_values(folder_cohort(folder), tmp_path / "runs")
+    experiment = parse_experiment(values, "mini.yaml")
+    storage = Storage(experiment)
+    save_experiment(experiment, storage.experiment_file)
+    whole = (folder / "images/s3.nii.gz").read_bytes()
+    (folder / "images/s3.nii.gz").write_bytes(whole[:2000])
+    assert run_task(str(storage.experiment_file), "prepare") == MISTAKE
+    (folder / "images/s3.nii.gz").write_bytes(whole)
+    write_nifti(folder / "images/s0.nii.gz", brain(FOLDER_SHAPE, 77), FOLDER_AFFINE)
+    turned_xyz = np.where(two_structures() == 10, 17, two_structures()).astype(np.int16)
+    write_nifti(folder / "labels/s1.nii.gz", turned_xyz, FOLDER_AFFINE)
+    table = folder / "people.csv"
+    table.write_text(table.read_text().replace(",50,", ",51,"))
+    assert run_task(str(storage.experiment_file), "prepare") == DONE
+
+    fresh = parse_experiment(values | {"name": "fresh"}, "mini.yaml")
+    save_experiment(fresh, Storage(fresh).experiment_file)
+    assert run_task(str(Storage(fresh).experiment_file), "prepare") == DONE
+    for name in ("images-000.h5", "subjects.csv"):
+        assert (storage.cohort / name).read_bytes() == (Storage(fresh).cohort / name).read_bytes()
+
+
+def prepared_folder(tmp_path: Path) -> tuple[Path, Storage, Plan]:
+    """A folder that `prepare` has read."""
+    folder = write_folder(tmp_path / "data")
+    experiment = parse_experiment(
+        experiment_values(folder_cohort(folder), tmp_path / "runs"), "mini.yaml"
+    )
+    storage = Storage(experiment)
+    save_experiment(experiment, storage.experiment_file)
+    assert run_task(str(storage.experiment_file), "prepare") == DONE
+    return folder, storage, make_plan(experiment)
+
+
+@pytest.mark.parametrize("name", ["images/s2.nii.gz", "labels/s1.nii.gz", "people.csv"])
+def test_a_file_that_changes_after_it_was_read_makes_prepare_stale(
+    tmp_path: Path, name: str
+) -> None:
+    folder, storage, plan = prepared_folder(tmp_path)
+    task = plan.by_id["prepare"]
+    assert Ledger(plan, storage).done(task)
+    (folder / name).write_bytes((folder / name).read_bytes())
+    found = Ledger(plan, storage).finding(task)
+    assert (found.state, found.why) == (
+        "stale",
+        f"{folder / name} was changed after it was read",
+    )
+    assert run_task(str(storage.experiment_file), "prepare") == DONE
+    assert Ledger(plan, storage).done(task)
+
+
+def test_raw_data_need_not_be_there_once_they_are_prepared(tmp_path: Path) -> None:
+    folder, storage, plan = prepared_folder(tmp_path)
+    folder.rename(tmp_path / "not mounted")
+    assert Ledger(plan, storage).done(plan.by_id["prepare"])
