@@ -138,6 +138,7 @@ class FolderReferences(Settings):
     folder: str
     pattern: str = Field("{id}*_MALPEM.nii.gz", description="file name, with {id} for the subject")
     protocol: Protocol = "malpem"
+    resample: bool = Field(False, description="bring segmentations on another grid to the image's")
 
 
 class BidsReferences(Settings):

@@ -16,7 +16,7 @@ from typing import Any
 
 from gansfer.cohort.splits import n_groups
 from jobs.arms import PROPAGATION, Arm, arms_of, main_arms
-from jobs.cohort_spec import NoReferences, PhantomImages, PropagationReferences
+from jobs.cohort_spec import FolderReferences, NoReferences, PhantomImages, PropagationReferences
 from jobs.spec import STAGES, Experiment, StageName
 
 # Raised when the products of the same settings are no longer the same thing.
@@ -208,6 +208,9 @@ def _settings(experiment: Experiment, stage: StageName, cell: Cell) -> dict[str,
         cohort = experiment.cohort.model_dump(mode="json", exclude=drop)
         if experiment.references_propagated:  # none is read
             cohort["references"] = NoReferences().model_dump()
+        given = experiment.cohort.references
+        if isinstance(given, FolderReferences) and not given.resample:
+            del cohort["references"]["resample"]  # younger than cohorts that were prepared without
         seeded = experiment.cohort.images.kind == "phantom"
         return {"cohort": cohort} | ({"seed": experiment.seed} if seeded else {})
     if stage == "train_gan":

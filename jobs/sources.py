@@ -90,7 +90,13 @@ def _reference_folder(cohort: CohortSpec) -> ReferenceFolder | None:
     given = cohort.references
     if not isinstance(given, FolderReferences):
         return None
-    return ReferenceFolder(Path(given.folder), cohort.structures, given.protocol, given.pattern)
+    return ReferenceFolder(
+        Path(given.folder),
+        cohort.structures,
+        given.protocol,
+        given.pattern,
+        resample=given.resample,
+    )
 
 
 def _table_numbers(cohort: CohortSpec, given: object) -> Numbers | None:

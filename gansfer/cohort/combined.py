@@ -43,11 +43,12 @@ class CombinedSource:
     def survey(self) -> Survey:
         """Every pool session, then every labelled subject, and what is wrong with both sources."""
         images, labels = self._images.survey(), self._labels.survey()
-        return Survey(
-            tuple(self._subjects.values()),
-            (*images.problems, *labels.problems),
-            (*images.notes, *labels.notes),
-        )
+        problems, notes = [*images.problems, *labels.problems], [*images.notes, *labels.notes]
+        if self._references is not None and images.subjects:
+            more = self._references.survey([session.id for session in images.subjects])
+            problems += more[0]
+            notes += more[1]
+        return Survey(tuple(self._subjects.values()), tuple(problems), tuple(notes))
 
     def tables(self) -> tuple[Path, ...]:
         """The tables of both sources."""

@@ -121,7 +121,12 @@ class ListedSource:
 
     def survey(self) -> Survey:
         """Every usable session, and what is wrong with tables and folders."""
-        return Survey(tuple(self._subjects.values()), self._listing.problems, self._listing.notes)
+        problems, notes = list(self._listing.problems), list(self._listing.notes)
+        if self._references is not None and self._entries:
+            more = self._references.survey(list(self._entries))
+            problems += more[0]
+            notes += more[1]
+        return Survey(tuple(self._subjects.values()), tuple(problems), tuple(notes))
 
     def tables(self) -> tuple[Path, ...]:
         """The listing's tables."""

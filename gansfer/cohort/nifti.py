@@ -94,7 +94,13 @@ def load_volume(path: Path) -> Volume:
         raise UserError(f"{path}: every voxel is {array_xyz.flat[0]:g}; is the file empty?")
     if not np.isfinite(affine_ras).all() or abs(np.linalg.det(affine_ras[:3, :3])) < 1e-6:
         raise UserError(f"{path}: the header's affine has no volume; repair the header")
-    return Volume(array_xyz, affine_ras)
+    return Volume(array_xyz, affine_ras, placed=_is_placed(image.header))
+
+
+def _is_placed(header: Any) -> bool:
+    if isinstance(header, nib.Nifti1Header):
+        return bool(header["qform_code"] or header["sform_code"])
+    return not isinstance(header, nib.AnalyzeHeader)
 
 
 def _read_image(path: Path) -> tuple[Any, npt.NDArray[Any]]:

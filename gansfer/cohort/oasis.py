@@ -117,7 +117,8 @@ class OasisSource:
                 f"{path}: shape {shape} is not the T88 volume of 176 x 208 x 176 mm with axes "
                 "left, anterior, superior; is this another kind of OASIS image?"
             )
-        return RawSubject(self._rows[0][subject_id], Volume(image.array_xyz, t88_affine(shape)))
+        volume = Volume(image.array_xyz, t88_affine(shape), placed=False)
+        return RawSubject(self._rows[0][subject_id], volume)
 
     def _header(self, subject_id: str) -> Path:
         rows, folders = self._rows[0], self._folders[0]

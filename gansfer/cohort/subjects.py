@@ -53,10 +53,12 @@ class Volume:
     Attributes:
         array_xyz: voxels, in the file's own axis order.
         affine_ras: [4, 4] voxel index -> RAS millimetres.
+        placed: the file's header says where it lies; Analyze's cannot, and some NIfTI do not.
     """
 
     array_xyz: npt.NDArray[np.generic]
     affine_ras: npt.NDArray[np.float64]
+    placed: bool = True
 
 
 @dataclass(frozen=True)
