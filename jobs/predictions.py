@@ -13,8 +13,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from gansfer.atomic import replacing
 from gansfer.cohort.shards import Cohort
+from gansfer.hdf5 import replacing_hdf5
 
 
 def write_predictions(
@@ -28,7 +28,7 @@ def write_predictions(
         label_nzhw: [N, Z, H, W], 0 background and 1..S.
         cohort: whose space and structures they are of.
     """
-    with replacing(path) as aside, h5py.File(aside, "w") as file:
+    with replacing_hdf5(path) as file:
         file.create_dataset("id", data=list(ids), dtype=h5py.string_dtype())
         packed = {"chunks": (1, *label_nzhw.shape[1:]), "compression": "gzip"} if len(ids) else {}
         file.create_dataset("label", data=label_nzhw, **packed)

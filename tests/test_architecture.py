@@ -16,6 +16,7 @@ COMMON = {
     "gansfer.structures",
     "gansfer.seeds",
     "gansfer.atomic",
+    "gansfer.hdf5",
     "gansfer.progress",
     "gansfer.errors",
     "gansfer.checkpoint",

@@ -28,11 +28,11 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from gansfer.atomic import replacing
 from gansfer.cohort.preprocess import PreparedSubject, roi_affine
 from gansfer.cohort.subjects import Subject
 from gansfer.cohort.table import TABLE_NAME, TableRow, read_table
 from gansfer.errors import UserError
+from gansfer.hdf5 import replacing_hdf5
 from gansfer.settings import RoiSettings
 
 FORMAT = 1
@@ -55,7 +55,7 @@ def write_shard(
             )
     shape = (len(prepared), *roi.shape_zhw)
     has_label = np.array([one.label_zhw is not None for one in prepared])
-    with replacing(path) as aside, h5py.File(aside, "w") as file:
+    with replacing_hdf5(path) as file:
         _describe(file, "images", structures, roi, software)
         file["id"] = [one.subject.id for one in prepared]
         file["has_label"] = has_label
@@ -83,7 +83,7 @@ def write_reference_shard(
     software: str,
 ) -> None:
     """Write the references of some subjects, each of which has one, as one file, atomically."""
-    with replacing(path) as aside, h5py.File(aside, "w") as file:
+    with replacing_hdf5(path) as file:
         _describe(file, "reference", structures, roi, software)
         file["id"] = [one.subject.id for one in prepared]
         rows = [one.reference_zhw for one in prepared]

@@ -15,8 +15,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from gansfer.atomic import replacing
 from gansfer.errors import UserError
+from gansfer.hdf5 import replacing_hdf5
 
 Attribute = str | int | float | bool
 _CHUNK_SLICES = 64
@@ -96,7 +96,7 @@ def write_synthetic(
             f"{path.name}: {bad_k.sum()} of {len(bad_k)} slices are kept but not finite, expected "
             "z-scored intensities; the generator has diverged, train it again"
         )
-    with replacing(path) as aside, h5py.File(aside, "w") as file:
+    with replacing_hdf5(path) as file:
         for field, (name, dtype) in _COLUMNS.items():
             values = image_khw if field == "image_khw" else getattr(synthetic, field)
             values = np.asarray(values, dtype)
