@@ -61,6 +61,8 @@ WHITE_MATTER: Mapping[str, tuple[int, ...]] = {
 
 
 WHITE_MATTER_NAME = "white_matter"
+# FreeSurfer's largest number is some 14,000.
+LARGEST_LABEL = 1_000_000
 
 
 def white_matter_numbers(protocol: str | Mapping[str, Sequence[int]]) -> tuple[int, ...]:
@@ -68,6 +70,29 @@ def white_matter_numbers(protocol: str | Mapping[str, Sequence[int]]) -> tuple[i
     if isinstance(protocol, str):
         return WHITE_MATTER.get(protocol, ())
     return tuple(int(number) for number in protocol.get(WHITE_MATTER_NAME, ()))
+
+
+def check_numbers(numbers_of: Mapping[str, Sequence[int]]) -> None:
+    """Check a mapping structure -> label numbers: a number with two meanings would lose one.
+
+    Raises:
+        ValueError: a structure has no number, a number is no label, or belongs to two structures.
+    """
+    owner: dict[int, str] = {}
+    for name, numbers in numbers_of.items():
+        if not numbers:
+            raise ValueError(f"protocol gives {name} no number; give it one, or leave it out")
+        for number in numbers:
+            if not 0 < number <= LARGEST_LABEL:
+                raise ValueError(
+                    f"protocol gives {name} the number {number}, expected 1 to {LARGEST_LABEL}; "
+                    "correct the mapping"
+                )
+            if owner.setdefault(number, name) != name:
+                raise ValueError(
+                    f"protocol gives the number {number} to {owner[number]} and to {name}, "
+                    "expected one of them; correct the mapping"
+                )
 
 
 def label_value(structure: str, structures: Sequence[str]) -> int:
@@ -85,13 +110,15 @@ def protocol_table(
         structures: the experiment's structures, in order.
 
     Raises:
-        ValueError: the protocol is unknown, or does not label one of the structures.
+        ValueError: the protocol is unknown, does not label one of the structures, or gives a number
+            two meanings.
     """
     if isinstance(protocol, str):
         if protocol not in PROTOCOLS:
             raise ValueError(f"protocol {protocol!r} is unknown; known: {', '.join(PROTOCOLS)}")
         numbers_of: Mapping[str, Sequence[int]] = PROTOCOLS[protocol]
     else:
+        check_numbers(protocol)
         numbers_of = protocol
     missing = [name for name in structures if name not in numbers_of]
     if missing:

@@ -9,11 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from gansfer.settings import CohortSettings, Count, CountOrZero, Fraction, Settings
+from gansfer.structures import check_numbers
 
-Protocol = str | dict[str, list[int]]
+
+def _checked(protocol: str | dict[str, list[int]]) -> str | dict[str, list[int]]:
+    if not isinstance(protocol, str):
+        check_numbers(protocol)
+    return protocol
+
+
+Protocol = Annotated[str | dict[str, list[int]], AfterValidator(_checked)]
 PROTOCOL_HELP = (
     "neuromorphometrics, malpem, freesurfer, gansfer, or a mapping structure: [numbers], in which "
     "white_matter may be named too"

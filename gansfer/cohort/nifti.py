@@ -26,6 +26,7 @@ from nibabel.wrapstruct import WrapStructError
 
 from gansfer.cohort.subjects import Volume
 from gansfer.errors import UserError
+from gansfer.structures import LARGEST_LABEL
 
 # What nibabel, gzip and zlib raise on files that are missing a part or are something else.
 DAMAGE = (
@@ -38,8 +39,6 @@ DAMAGE = (
     ImageDataError,
     WrapStructError,
 )
-# FreeSurfer's largest number is some 14,000.
-LARGEST_LABEL = 1_000_000
 # Some writers pad a file; a slice more is no padding.
 SPARE_BYTES = 512
 _CHUNK_BYTES = 1 << 20

@@ -26,7 +26,7 @@ from gansfer.cohort.resample import resample_labels
 from gansfer.cohort.sheets import read_rows
 from gansfer.cohort.subjects import Volume
 from gansfer.errors import UserError
-from gansfer.structures import protocol_table, white_matter_numbers
+from gansfer.structures import LARGEST_LABEL, protocol_table, white_matter_numbers
 
 Mask = npt.NDArray[np.bool_]
 LabelMap = npt.NDArray[np.uint8]
@@ -80,13 +80,8 @@ class Numbers:
         known = {_plain_name(name): value for value, name in enumerate(structures, start=1)}
         value_of: dict[int, int] = {}
         white_matter = []
-        for number, row in read_rows(path, ("index", "name")):
-            if not row["index"].isdecimal():
-                raise UserError(
-                    f"{path}: line {number}: index is {row['index']!r}, expected a whole number; "
-                    "correct the row"
-                )
-            index, name = int(row["index"]), _plain_name(row["name"])
+        for index, written in _names_of(path).items():
+            name = _plain_name(written)
             if name in known:
                 value_of[index] = known[name]
             elif name in _WHITE_MATTER:
@@ -189,6 +184,25 @@ def whole_numbers(
             "labels on the image's grid"
         )
     return known[resample_labels(parts.astype(np.uint8), label_from_image, (x, y, z))]
+
+
+def _names_of(path: Path) -> dict[int, str]:
+    """The name of each number in a segmentation's own table."""
+    names: dict[int, str] = {}
+    for line, row in read_rows(path, ("index", "name")):
+        index = int(row["index"]) if row["index"].isdecimal() else -1
+        if not 0 <= index <= LARGEST_LABEL:
+            raise UserError(
+                f"{path}: line {line}: index is {row['index']!r}, expected a whole number of at "
+                f"most {LARGEST_LABEL}; correct the row"
+            )
+        if names.setdefault(index, row["name"]) != row["name"]:
+            raise UserError(
+                f"{path}: line {line}: index {index} is {row['name']}, but was {names[index]} "
+                "before; give each number one name"
+            )
+    names.pop(0, None)  # the background, whatever it is called
+    return names
 
 
 def _other_grid(volume: Volume, image: Volume) -> str:

@@ -549,8 +549,17 @@ REFUSED = (
         "dseg.tsv with a word for a number",
         text("derivatives/manual/dseg.tsv", "17\t", "x17\t"),
         (
-            "{0}/derivatives/manual/dseg.tsv: line 2: index is 'x17', expected a whole number; "
-            "correct the row",
+            "{0}/derivatives/manual/dseg.tsv: line 2: index is 'x17', expected a whole number of "
+            "at most 1000000; correct the row",
+        ),
+        "bids",
+    ),
+    Case(
+        "dseg.tsv with two names for a number",
+        text("derivatives/manual/dseg.tsv", "10\t", "17\t"),
+        (
+            "{0}/derivatives/manual/dseg.tsv: line 4: index 17 is Left-Thalamus-Proper, but was "
+            "Left-Hippocampus before; give each number one name",
         ),
         "bids",
     ),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from gansfer.errors import UserError
+from gansfer.structures import protocol_table
 from jobs.experiment_file import parse_experiment
 from jobs.sources import make_source
 from tests.cohort.layouts import (
@@ -103,3 +105,40 @@ def test_a_folder_of_images_goes_with_the_challenges_labels(tmp_path: Path) -> N
     assert raw.reference is not None and raw.in_common_space
     assert source.load("s1").reference is None
     assert not source.load("1000").in_common_space
+
+
+@pytest.mark.parametrize(
+    ("protocol", "said"),
+    [
+        (
+            {"hippocampus": [17, 53], "thalamus": [53, 10]},
+            "protocol gives the number 53 to hippocampus and to thalamus, expected one of them; "
+            "correct the mapping",
+        ),
+        (
+            {"hippocampus": [17], "thalamus": [10], "white_matter": [17]},
+            "protocol gives the number 17 to hippocampus and to white_matter, expected one of "
+            "them; correct the mapping",
+        ),
+        (
+            {"hippocampus": [-1], "thalamus": [10]},
+            "protocol gives hippocampus the number -1, expected 1 to 1000000; correct the mapping",
+        ),
+        (
+            {"hippocampus": [10**10], "thalamus": [10]},
+            "protocol gives hippocampus the number 10000000000, expected 1 to 1000000; correct the "
+            "mapping",
+        ),
+        (
+            {"hippocampus": [], "thalamus": [10]},
+            "protocol gives hippocampus no number; give it one, or leave it out",
+        ),
+    ],
+)
+def test_a_mapping_gives_each_number_one_meaning(protocol: dict, said: str) -> None:
+    labels = {"kind": "table", "protocol": protocol}
+    assert explain(folder_cohort(Path("a"), labels=labels)) == (
+        f"x.yaml: cohort.labels.protocol: {said}"
+    )
+    with pytest.raises(ValueError, match=re.escape(said)):
+        protocol_table(protocol, ("hippocampus", "thalamus"))
