@@ -2,7 +2,8 @@
 
 `{training,testing}-images/<id>_3.nii.gz`, `{training,testing}-labels/<id>_3_glm.nii.gz` and
 `demographics.csv`. Images are brain-extracted and in each scanner's own pose, so they need a
-registration. Second scans of a person are dropped (III.A: 35 images, 30 people).
+registration. Second scans of a person are dropped (III.A: 35 images, 30 people): rows with
+`repeat_of`, and rows whose session is of a person who is there already.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from gansfer.cohort.nifti import load_volume
+from gansfer.cohort.oasis import person_of
 from gansfer.cohort.segmentations import Numbers, load_segmentation
 from gansfer.cohort.sheets import noted, read_rows, to_age, to_cdr, to_sex
 from gansfer.cohort.subjects import RawSubject, Subject, Survey
@@ -26,6 +28,8 @@ COLUMN_NAMES = {
     "cdr": ("cdr", "CDR"),
     "repeat": ("repeat_of",),
 }
+# Without any of these, two scans of a person would be two people, one of them to be tested on.
+LINKS = (*COLUMN_NAMES["repeat"], *COLUMN_NAMES["session"])
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class ChallengeSource:
     def survey(self) -> Survey:
         """The labelled people, and what is wrong with the table and the folders."""
         rows, problems = self._rows
-        return Survey(tuple(row.subject for row in rows.values()), tuple(problems))
+        first, notes = _first_scans(self._table, rows)
+        return Survey(tuple(row.subject for row in first.values()), tuple(problems), tuple(notes))
 
     def session_of(self, subject_id: str) -> str:
         """The OASIS-1 session (OAS1_0061_MR1) of a labelled subject; empty where unknown."""
@@ -126,6 +131,11 @@ class ChallengeSource:
             lines = read_rows(path, ("id",))
             if not lines:
                 raise UserError(f"{path}: no subject; is the table complete?")
+            if not any(column in lines[0][1] for column in LINKS):
+                raise UserError(
+                    f"{path}: no column of {', '.join(LINKS)}, so that nobody knows which rows are "
+                    "one person; add repeat_of, blank for first scans"
+                )
         for number, line in lines:
             with noted(problems):
                 row = self._row_of_line(path, number, line)
@@ -171,3 +181,28 @@ class ChallengeSource:
                 "unpack the challenge's folders again"
             )
         return found[0]
+
+
+def _first_scans(table: Path, rows: Mapping[str, _Row]) -> tuple[dict[str, _Row], list[str]]:
+    """The first row of each person, and what the user should know of the others."""
+    first: dict[str, _Row] = {}
+    owner: dict[str, str] = {}
+    notes = []
+    for subject_id, row in rows.items():
+        person = person_of(row.session)
+        if person and person in owner:
+            notes.append(
+                f"{table}: {subject_id} is of {person}, as {owner[person]} is; the second scan is "
+                "left out"
+            )
+            continue
+        owner[person] = subject_id
+        first[subject_id] = row
+    unknown = [subject_id for subject_id, row in first.items() if not row.session]
+    if unknown:
+        notes.append(
+            f"{table}: {len(unknown)} of {len(first)} labelled people have no OASIS session "
+            f"({unknown[0]} is the first); images of theirs in the pool cannot be kept out of "
+            "training when they are tested"
+        )
+    return first, notes

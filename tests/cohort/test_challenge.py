@@ -40,6 +40,44 @@ def test_repeats_are_dropped(folder: Path) -> None:
     assert (two.id, two.cdr, two.labelled) == ("1001", 0.5, True)
 
 
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [
+        ("id,oasis_session", ["1000,OAS1_0001_MR1", "1001,OAS1_0002_MR1", "1023,OAS1_0001_MR2"]),
+        ("id,Subject", ["1000,OAS1_0001", "1001,OAS1_0002", "1023,OAS1_0001"]),
+    ],
+)
+def test_repeats_are_known_by_their_person_too(
+    tmp_path: Path, header: str, rows: list[str]
+) -> None:
+    folder = write_challenge(tmp_path / "c", rows, header)
+    survey = ChallengeSource(folder, STRUCTURES).survey()
+    assert [one.id for one in survey.subjects] == ["1000", "1001"]
+    assert survey.notes == (
+        f"{folder}/demographics.csv: 1023 is of OAS1_0001, as 1000 is; the second scan is left out",
+    )
+
+
+def test_who_is_whose_must_be_known(tmp_path: Path) -> None:
+    folder = write_challenge(tmp_path / "c", ["1000,20", "1001,68"], "id,age_years")
+    with pytest.raises(UserError) as caught:
+        ChallengeSource(folder, STRUCTURES).subjects()
+    assert str(caught.value) == (
+        f"{folder}/demographics.csv: no column of repeat_of, oasis_session, Subject, so that "
+        "nobody knows which rows are one person; add repeat_of, blank for first scans"
+    )
+
+
+def test_people_without_a_session_are_counted(tmp_path: Path) -> None:
+    folder = write_challenge(tmp_path / "c", ["1000,", "1001,", "1002,1000"], "id,repeat_of")
+    survey = ChallengeSource(folder, STRUCTURES).survey()
+    assert [one.id for one in survey.subjects] == ["1000", "1001"]
+    assert survey.notes == (
+        f"{folder}/demographics.csv: 2 of 2 labelled people have no OASIS session (1000 is the "
+        "first); images of theirs in the pool cannot be kept out of training when they are tested",
+    )
+
+
 def test_label_numbers_become_ours_and_white_matter_is_found(folder: Path) -> None:
     raw = ChallengeSource(folder, STRUCTURES).load("1000")
     assert raw.label is not None and raw.white_matter_mask is not None
@@ -114,6 +152,24 @@ def test_pool_sessions_of_labelled_people_say_whose_they_are(folder: Path) -> No
     assert subjects["1001"].in_pool  # its session is on no disc
     assert [one.id for one in subjects.values() if one.labelled] == ["1000", "1001"]
     assert subjects["1000"].age_years == 20  # its own table comes first
+
+
+def test_what_is_read_for_a_subject(folder: Path) -> None:
+    source = combined(folder, ["OAS1_0001_MR1", "OAS1_0007_MR1"])
+    assert [path.name for path in source.tables()] == ["table.csv", "demographics.csv"]
+    t88 = "OAS1_0001_MR1_mpr_n4_anon_111_t88_masked_gfc"
+    own = [f"{t88}.hdr", f"{t88}.img"]
+    assert [path.name for path in source.files("OAS1_0001_MR1")] == [
+        *own,
+        "OAS1_0001_MR1_mpr_n4_MALPEM.nii.gz",
+    ]
+    assert [path.name for path in source.files("1000")] == [
+        "1000_3.nii.gz",
+        "1000_3_glm.nii.gz",
+        *own,
+    ]
+    assert not source.in_common_space("1000")
+    assert source.in_common_space("OAS1_0007_MR1")
 
 
 def test_a_labelled_subject_brings_its_own_session_to_be_aligned_with(folder: Path) -> None:
