@@ -2,11 +2,13 @@
 
 The order is the one of the paper's tables (III.A). Structure k (0-based) is channel k + 1 of an
 encoded slice (channel 0 is the MR) and value k + 1 of a label map (0 is background).
-Left and right are merged, so a left/right reflection never changes a label.
+Left and right are merged, so a left/right reflection never changes a label; where an experiment
+keeps them apart (`is_sided`), nothing may be reflected.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 PAPER_STRUCTURES = (
@@ -63,6 +65,7 @@ WHITE_MATTER: Mapping[str, tuple[int, ...]] = {
 WHITE_MATTER_NAME = "white_matter"
 # FreeSurfer's largest number is some 14,000.
 LARGEST_LABEL = 1_000_000
+_SIDES = {"left", "right", "l", "r", "lh", "rh"}
 
 
 def white_matter_numbers(protocol: str | Mapping[str, Sequence[int]]) -> tuple[int, ...]:
@@ -70,6 +73,12 @@ def white_matter_numbers(protocol: str | Mapping[str, Sequence[int]]) -> tuple[i
     if isinstance(protocol, str):
         return WHITE_MATTER.get(protocol, ())
     return tuple(int(number) for number in protocol.get(WHITE_MATTER_NAME, ()))
+
+
+def is_sided(structure: str) -> bool:
+    """Whether a name says which side it is: left_hippocampus, HippocampusRight, hippocampus_l."""
+    words = re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", structure).lower())
+    return not _SIDES.isdisjoint(words)
 
 
 def check_numbers(numbers_of: Mapping[str, Sequence[int]]) -> None:

@@ -21,6 +21,7 @@ from gansfer.settings import (
     Settings,
     SynthesisSettings,
 )
+from gansfer.structures import is_sided
 from jobs.cohort_spec import CohortSpec, PhantomImages, PropagationReferences
 from jobs.grid_spec import GridSettings
 
@@ -170,6 +171,7 @@ class Experiment(Settings):
         self._check_ladder()
         self._check_counts()
         self._check_time_limits()
+        self._check_sides()
         return self
 
     def _check_ladder(self) -> None:
@@ -194,6 +196,17 @@ class Experiment(Settings):
                 f"gan.phase_3.images {self.gan.phase_3.images} ends before the last frozen block "
                 f"learns, at {last_images} (unfreeze_every_images times frozen_top_blocks): show "
                 "more images, or unfreeze sooner"
+            )
+
+    def _check_sides(self) -> None:
+        """A mirrored slice keeps its label map, which must then be right on either side."""
+        sided = [name for name in self.cohort.structures if is_sided(name)]
+        chance = self.segmenter.reflection_probability
+        if sided and chance > 0:
+            raise ValueError(
+                f"segmenter.reflection_probability {chance:g} mirrors slices, which would make "
+                f"{sided[0]} the other side's: set it to 0, or merge left and right into one "
+                "structure"
             )
 
     def _check_counts(self) -> None:

@@ -142,3 +142,28 @@ def test_a_mapping_gives_each_number_one_meaning(protocol: dict, said: str) -> N
     )
     with pytest.raises(ValueError, match=re.escape(said)):
         protocol_table(protocol, ("hippocampus", "thalamus"))
+
+
+@pytest.mark.parametrize(
+    ("names", "sided"),
+    [
+        (("left_hippocampus", "right_hippocampus"), True),
+        (("Hippocampus-L", "HippocampusR"), True),
+        (("thalamus", "RightThalamus"), True),
+        (("lateral_ventricle", "cleft", "bright_spot", "area1"), False),
+    ],
+)
+def test_sides_kept_apart_are_not_mirrored(names: tuple[str, ...], sided: bool) -> None:
+    protocol = {name: [number] for number, name in enumerate(names, start=1)}
+    cohort = folder_cohort(
+        Path("a"), structures=list(names), labels={"kind": "table", "protocol": protocol}
+    )
+    values = experiment_values(cohort, Path("runs"))
+    if sided:
+        name = names[1] if names[0] == "thalamus" else names[0]
+        assert explain(cohort) == (
+            "x.yaml: segmenter.reflection_probability 0.5 mirrors slices, which would make "
+            f"{name} the other side's: set it to 0, or merge left and right into one structure"
+        )
+        values["segmenter"] = {"reflection_probability": 0}
+    assert parse_experiment(values, "x.yaml").cohort.structures == names
