@@ -17,6 +17,7 @@ import numpy as np
 from gansfer.cohort.preprocess import (
     MIN_BRAIN_VOXELS,
     label_box_mm,
+    region_problem,
     roi_affine,
     voxels_outside,
 )
@@ -155,10 +156,10 @@ def _look(source: FileSource, roi: RoiSettings, subject_id: str) -> _Found:
         return _Found(tuple(str(error).splitlines()))
     except MemoryError:
         return _Found((f"{subject_id}: too large for the memory; is its header damaged?",))
-    return _Found(tuple(_brain_problems(raw)), _extent(raw, roi))
+    return _Found(tuple(_brain_problems(raw, roi)), _extent(raw, roi))
 
 
-def _brain_problems(raw: RawSubject) -> list[str]:
+def _brain_problems(raw: RawSubject, roi: RoiSettings) -> list[str]:
     intensity_xyz = np.asarray(raw.image.array_xyz)
     brain_xyz = intensity_xyz != 0 if raw.brain_mask is None else raw.brain_mask
     n_brain = int(np.count_nonzero(brain_xyz))
@@ -168,7 +169,11 @@ def _brain_problems(raw: RawSubject) -> list[str]:
     brain_v = intensity_xyz[brain_xyz]
     if brain_v.min() == brain_v.max():
         return [f"{who}: every brain voxel is {brain_v[0]:g}; is this a mask, not an image?"]
-    return []
+    if not raw.in_common_space:  # only registration can say
+        return []
+    voxel_from_roi = np.linalg.inv(raw.image.affine_ras) @ roi_affine(roi)
+    problem = region_problem(who, brain_xyz, voxel_from_roi, roi.shape_zhw)
+    return [problem] if problem else []
 
 
 def _extent(raw: RawSubject, roi: RoiSettings) -> LabelExtent | None:

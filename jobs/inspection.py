@@ -59,8 +59,9 @@ def inspect_cohort(path: Path, out: Path | None, console: Console) -> list[Path]
     measures = _measure(cohort)
     _print_subjects(cohort, measures, console)
     _print_summary(cohort, measures, console)
+    alignment_n = np.nan_to_num(measures.alignment_n, nan=-1.0)
     order = sorted(
-        range(len(cohort.rows)), key=lambda n: (-len(measures.flags_n[n]), measures.alignment_n[n])
+        range(len(cohort.rows)), key=lambda n: (-len(measures.flags_n[n]), alignment_n[n])
     )
     sheets = []
     n_sheets = -(-len(order) // ROWS_OF_A_SHEET)

@@ -25,13 +25,15 @@ LEAST_LOG_VOLUME_SD = 0.08
 
 
 def alignment_scores(image_nzhw: npt.NDArray[np.floating]) -> Floats:
-    """Correlation [N] of each image with the mean of the others, 1 at best."""
+    """Correlation [N] of each image with the mean of the others, 1 at best; NaN: it is flat."""
     flat_nv = np.asarray(image_nzhw, np.float32).reshape(len(image_nzhw), -1)
     if len(flat_nv) < 2:
         return np.ones(len(flat_nv))
     total_v = flat_nv.sum(axis=0, dtype=np.float64)
-    scores = [np.corrcoef(one_v, (total_v - one_v) / (len(flat_nv) - 1))[0, 1] for one_v in flat_nv]
-    return np.array(scores)
+    with np.errstate(invalid="ignore"):
+        return np.array(
+            [np.corrcoef(one_v, (total_v - one_v) / (len(flat_nv) - 1))[0, 1] for one_v in flat_nv]
+        )
 
 
 def far_from_median(value_n: npt.NDArray[np.floating], least_sd: float) -> Floats:
@@ -63,7 +65,9 @@ def flags(
     """
     found: list[list[str]] = [[] for _ in alignment_n]
     for n, sd in enumerate(far_from_median(alignment_n, LEAST_ALIGNMENT_SD)):
-        if sd < -FAR_SD:
+        if np.isnan(sd):
+            found[n].append("flat")
+        elif sd < -FAR_SD:
             found[n].append(f"alignment {alignment_n[n]:.2f}")
     for n, (low_sd, high_sd) in enumerate(
         zip(

@@ -24,6 +24,8 @@ Shape = tuple[int, int, int]
 LabelMap = npt.NDArray[np.uint8]
 
 MIN_BRAIN_VOXELS = 1000
+# Of a region as large as a whole head a brain fills a tenth; less than this is another place.
+LEAST_BRAIN_SHARE = 0.01
 GMM_VOXELS = 20_000
 
 
@@ -96,7 +98,7 @@ def prepare_subject(
         registration_similarity: kept with the subject.
 
     Raises:
-        UserError: there is no brain, no contrast, or none of the labels lies in the region.
+        UserError: there is no brain or contrast, or the region holds none of the brain or labels.
     """
     who = raw.subject.id
     if common_from_native is None and not raw.in_common_space:
@@ -124,6 +126,9 @@ def prepare_subject(
         common_from_voxel = common_from_native @ raw.image.affine_ras
     voxel_from_roi = np.linalg.inv(common_from_voxel) @ roi_affine(roi)
     shape = roi.shape_zhw
+    problem = region_problem(who, brain_xyz, voxel_from_roi, shape)
+    if problem:
+        raise UserError(problem)
     intensity_zhw = resample_image(
         np.where(brain_xyz, intensity_xyz, np.float32(0)), brain_xyz, voxel_from_roi, shape
     )
@@ -158,6 +163,27 @@ def prepare_subject(
         registration_similarity=registration_similarity,
         n_label_voxels=n_labelled,
         label_box_mm=box_mm,
+    )
+
+
+def region_problem(
+    who: str, brain_xyz: npt.NDArray[np.bool_], voxel_from_roi: Affine, shape_zhw: Shape
+) -> str:
+    """What is wrong where the region of interest holds next to nothing of a brain, or nothing.
+
+    Args:
+        who: the subject.
+        brain_xyz: its brain.
+        voxel_from_roi: [4, 4], (z, h, w) index of the region -> voxel index of the image.
+        shape_zhw: the region's.
+    """
+    share = resample_labels(brain_xyz.astype(np.uint8), voxel_from_roi, shape_zhw).mean()
+    if share >= LEAST_BRAIN_SHARE:
+        return ""
+    return (
+        f"{who}: brain fills {share:.1%} of the region of interest, expected at least "
+        f"{LEAST_BRAIN_SHARE:.0%}; look at the origin in the image's header, at the registration "
+        "and at roi.centre_mm"
     )
 
 

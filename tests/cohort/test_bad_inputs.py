@@ -178,9 +178,9 @@ def byte_order_mark(root: Path) -> None:
     table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
 
 
-def shifted() -> np.ndarray:
+def shifted(right_mm: float = 6) -> np.ndarray:
     affine = FOLDER_AFFINE.copy()
-    affine[0, 3] += 6
+    affine[0, 3] += right_mm
     return affine
 
 
@@ -302,6 +302,14 @@ REFUSED = (
             "{0}/images/s0.nii.gz: no mask, and the image is not brain-extracted (0% of its voxels "
             "are 0, expected a background of 0); strip the skull with SynthStrip, HD-BET or BET, "
             "or give a mask",
+        ),
+    ),
+    Case(
+        "an image in another place",
+        volume("images/s3.nii.gz", brain(FOLDER_SHAPE), shifted(300)),
+        (
+            "s3: brain fills 0.0% of the region of interest, expected at least 1%; look at the "
+            "origin in the image's header, at the registration and at roi.centre_mm",
         ),
     ),
     Case(

@@ -19,6 +19,16 @@ def test_alignment_is_the_correlation_with_the_mean_of_the_others() -> None:
     assert alignment_scores(image_nzhw[:1]).tolist() == [1.0]
 
 
+def test_a_flat_image_is_unusual() -> None:
+    image_nzhw = images()
+    image_nzhw[4] = 0.5
+    alignment_n = alignment_scores(image_nzhw)
+    assert np.isnan(alignment_n[4])
+    alike_n, volume_ns = np.full(12, 2.0), np.ones((12, 1))
+    found = flags(alignment_n, -alike_n, alike_n, volume_ns, ["caudate"])
+    assert [one for one in found if one] == [["flat"]]
+
+
 def test_distance_in_spreads_of_the_cohort() -> None:
     value_n = np.array([1.0, 2, 3, 4, 5, np.nan, 30])
     far = far_from_median(value_n, 0.1)
