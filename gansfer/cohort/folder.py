@@ -2,11 +2,14 @@
 
 Columns: `id` and `image`, and where there is something to say `person` (the same for all sessions
 of one person), `mask`, `label`, `reference`, `age_years`, `sex` (F, M), `cdr`, `in_pool` (yes, no).
-An image file of the folder that no row names is an error: a row may have been forgotten.
+Other columns are not read; one whose name is nearly one of these is noted. An image file of the
+folder that no row names is an error: a row may have been forgotten.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from gansfer.cohort.listed import Entry, Listing, SegmentationFile, check_id
@@ -86,7 +89,8 @@ def list_folder(
         if rows
         else []
     )
-    return Listing(tuple(entries.values()), tuple(problems), tables=(table,))
+    notes = _nearly_read(table, list(rows[0][1])) if rows else []
+    return Listing(tuple(entries.values()), tuple(problems), tuple(notes), (table,))
 
 
 def _segmentation(
@@ -95,6 +99,24 @@ def _segmentation(
     if not text or numbers is None:
         return None
     return SegmentationFile(folder / text, numbers, resample)
+
+
+def _nearly_read(table: Path, columns: Sequence[str]) -> list[str]:
+    """Columns that may have been meant to be read: `Age` and `age` are not `age_years`."""
+    free = [name for name in KNOWN_COLUMNS if name not in columns]
+    notes = []
+    for column in columns:
+        plain = column.lower().replace(" ", "_")
+        meant = [
+            name
+            for name in free
+            if f"{name}_".startswith(f"{plain}_") or f"{plain}_".startswith(f"{name}_")
+        ] or get_close_matches(plain, free, n=1, cutoff=0.75)
+        if column not in KNOWN_COLUMNS and meant:
+            notes.append(
+                f"{table}: column {column!r} is not read; if it is {meant[0]}, name it {meant[0]}"
+            )
+    return notes
 
 
 def _unnamed(folder: Path, named: dict[Path, str]) -> list[Path]:

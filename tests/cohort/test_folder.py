@@ -118,3 +118,21 @@ def test_a_segmentation_of_the_whole_brain_is_its_mask(folder: Path) -> None:
     write_nifti(folder / "labels" / "s0.nii.gz", whole, big)
     raw = source(folder).load("s0")
     np.testing.assert_array_equal(raw.brain_mask, brain(FOLDER_SHAPE) != 0)
+
+
+def test_columns_that_are_nearly_read_are_noted(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data")
+    table = folder / "people.csv"
+    wrong = {"age_years": "age", "cdr": "CDR", "in_pool": "scanner", "reference": "refrence"}
+    header, *rows = table.read_text().splitlines()
+    for name, other in wrong.items():
+        header = header.replace(name, other)
+    table.write_text("\n".join([header, *rows]) + "\n")
+    listing = list_folder(folder, table, None, None)
+    assert listing.notes == tuple(
+        f"{table}: column '{wrong[name]}' is not read; if it is {name}, name it {name}"
+        for name in ("reference", "age_years", "cdr")
+    )
+    assert (
+        list_folder(write_folder(tmp_path / "b"), tmp_path / "b/people.csv", None, None).notes == ()
+    )
