@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from gansfer.errors import UserError
+from jobs.cohort_spec import NoReferences
 from jobs.local import usable_cores
 from jobs.memory import task_memory_gb
 from jobs.spec import Experiment
@@ -31,22 +32,28 @@ def validate_experiment(experiment: Experiment, workers: int | None) -> list[str
     Raises:
         UserError: everything that is wrong, one line each.
     """
-    check_sources(experiment)
+    problems = _absent(experiment, ("images", "labels"))
+    if problems:
+        raise UserError("\n".join(problems))
+    problems = _absent(experiment, ("references",))
     try:
         from jobs.input_check import check_input
     except ModuleNotFoundError as error:
         check_machine(experiment, experiment.run.workers)
+        if problems:
+            raise UserError("\n".join(problems)) from None
         return [
             f"the cohort's files were not read, {error.name} is not installed here; validate where "
             "the tasks run to have them read"
         ]
     with Console(stderr=True).status("reading the cohort's files") as status:
         report = check_input(
-            experiment,
+            _without_references(experiment) if problems else experiment,
             workers or usable_cores(),
             lambda done, total: status.update(f"reading the cohort's files: {done} of {total}"),
         )
-    problems, notes = list(report.problems), list(report.notes)
+    notes = list(report.notes)
+    problems += report.problems
     try:
         check_machine(experiment, experiment.run.workers)
     except UserError as error:
@@ -69,14 +76,27 @@ def validate_experiment(experiment: Experiment, workers: int | None) -> list[str
 
 def check_sources(experiment: Experiment) -> None:
     """Raise one UserError that lists everything that is not where the cohort section says."""
+    lines = _absent(experiment, ("images", "labels", "references"))
+    if lines:
+        raise UserError("\n".join(lines))
+
+
+def _absent(experiment: Experiment, sections: tuple[str, ...]) -> list[str]:
+    """What is not where these parts of the cohort section say."""
     lines = []
     for key, text, is_folder in experiment.cohort.places():
         path = Path(text)
         kind = "folder" if is_folder else "file"
-        if not (path.is_dir() if is_folder else path.is_file()):
+        there = path.is_dir() if is_folder else path.is_file()
+        if key.split(".")[0] in sections and not there:
             lines.append(f"cohort.{key}: {path} is not a {kind}; set it to where the data are")
-    if lines:
-        raise UserError("\n".join(lines))
+    return lines
+
+
+def _without_references(experiment: Experiment) -> Experiment:
+    """The same images and labels, to be looked at although the references are not there."""
+    cohort = experiment.cohort.model_copy(update={"references": NoReferences()})
+    return experiment.model_copy(update={"cohort": cohort})
 
 
 def check_packages(experiment: Experiment) -> None:

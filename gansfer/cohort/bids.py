@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gansfer.cohort.listed import Entry, Listing, SegmentationFile, check_id
 from gansfer.cohort.segmentations import Numbers
-from gansfer.cohort.sheets import Row, noted, read_rows, to_age, to_cdr, to_sex, to_yes_no
+from gansfer.cohort.sheets import Row, noted, read_rows, to_facts, to_yes_no
 from gansfer.errors import UserError
 
 T1W_PATTERN = "*_T1w.nii*"
@@ -119,10 +119,10 @@ def _sessions(
     """A person's sessions (None: the layout has none) with age, sex, CDR and pool."""
     folders = sorted(path.name for path in (root / person).glob("ses-*") if path.is_dir())
     if not folders:
-        return [(None, _facts(table, number, row))]
+        return [(None, _facts(table, number, row, problems))]
     path = root / person / f"{person}_sessions.tsv"
     if not path.is_file():
-        return [(session, _facts(table, number, row)) for session in folders]
+        return [(session, _facts(table, number, row, problems)) for session in folders]
     sessions: dict[str, dict] = {}
     for line_number, line in read_rows(path, ("session_id",)):
         with noted(problems):
@@ -134,7 +134,7 @@ def _sessions(
                     f"{', '.join(folders)}: add its folder, or drop the row"
                 )
             both = row | {name: text for name, text in line.items() if text}
-            sessions[session] = _facts(path, line_number, both)
+            sessions[session] = _facts(path, line_number, both, problems)
     problems += [
         f"{root / person / session}: unknown session; it is in no row of {path}: add a row, or "
         "move the folder away"
@@ -144,17 +144,17 @@ def _sessions(
     return [(session, facts) for session, facts in sessions.items()]
 
 
-def _facts(table: Path, number: int, row: Row) -> dict:
+def _facts(table: Path, number: int, row: Row, problems: list[str]) -> dict:
     text = {
         name: next((row[column] for column in columns if row.get(column)), "")
         for name, columns in COLUMN_NAMES.items()
     }
-    return {
-        "age_years": to_age(table, number, "age", text["age"]),
-        "sex": to_sex(table, number, "sex", text["sex"]),
-        "cdr": to_cdr(table, number, "cdr", text["cdr"]),
-        "in_pool": to_yes_no(table, number, "in_pool", text["in_pool"], default=True),
-    }
+    named = {"age_years": "age", "sex": "sex", "cdr": "cdr"}
+    cells = {name: (column, text[column]) for name, column in named.items()}
+    facts = to_facts(table, number, cells, problems)
+    with noted(problems):
+        facts["in_pool"] = to_yes_no(table, number, "in_pool", text["in_pool"], default=True)
+    return facts
 
 
 def _anat(root: Path, person: str, session: str | None) -> Path:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from gansfer.cohort.nifti import load_volume
+from gansfer.cohort.nifti import load_image
 from gansfer.cohort.oasis import person_of
 from gansfer.cohort.segmentations import Numbers, load_segmentation
-from gansfer.cohort.sheets import noted, read_rows, to_age, to_cdr, to_sex
+from gansfer.cohort.sheets import noted, read_rows, to_facts
 from gansfer.cohort.subjects import RawSubject, Subject, Survey
 from gansfer.errors import UserError
 
@@ -96,7 +96,7 @@ class ChallengeSource:
             UserError: a file is missing or damaged, or holds other labels than the protocol's.
         """
         row = self._row(subject_id)
-        image = load_volume(row.image)
+        image = load_image(row.image, (row.labels,))
         found = load_segmentation(
             row.labels,
             image,
@@ -138,7 +138,7 @@ class ChallengeSource:
                 )
         for number, line in lines:
             with noted(problems):
-                row = self._row_of_line(path, number, line)
+                row = self._row_of_line(path, number, line, problems)
                 if row is None:
                     continue
                 subject_id = row.subject.id
@@ -150,7 +150,9 @@ class ChallengeSource:
                 rows[subject_id] = row
         return rows, problems
 
-    def _row_of_line(self, path: Path, number: int, line: Mapping[str, str]) -> _Row | None:
+    def _row_of_line(
+        self, path: Path, number: int, line: Mapping[str, str], problems: list[str]
+    ) -> _Row | None:
         """One labelled person; None for a second scan."""
         fact = {
             name: next((line[column] for column in columns if line.get(column)), "")
@@ -159,14 +161,14 @@ class ChallengeSource:
         if fact["repeat"]:
             return None
         subject_id, session = line["id"], fact["session"]
+        named = {"age_years": "age", "sex": "sex", "cdr": "cdr"}
+        cells = {name: (short, fact[short]) for name, short in named.items()}
         return _Row(
             subject=Subject(
                 id=subject_id,
-                age_years=to_age(path, number, "age", fact["age"]),
-                sex=to_sex(path, number, "sex", fact["sex"]),
-                cdr=to_cdr(path, number, "cdr", fact["cdr"]),
                 labelled=True,
                 in_pool=True,
+                **to_facts(path, number, cells, problems),
             ),
             session=session if "_MR" in session or not session else f"{session}_MR1",
             image=self._find(f"*-images/{subject_id}_3.nii*"),

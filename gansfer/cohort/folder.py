@@ -14,7 +14,7 @@ from pathlib import Path
 
 from gansfer.cohort.listed import Entry, Listing, SegmentationFile, check_id
 from gansfer.cohort.segmentations import Numbers
-from gansfer.cohort.sheets import Row, noted, read_rows, to_age, to_cdr, to_sex, to_yes_no
+from gansfer.cohort.sheets import Row, noted, read_rows, to_facts, to_yes_no
 from gansfer.errors import UserError
 
 COLUMNS = ("id", "image")
@@ -57,6 +57,8 @@ def list_folder(
         for column in FILE_COLUMNS:
             if row.get(column):
                 named.setdefault((folder / row[column]).absolute(), row["id"])
+        cells = {name: (name, row.get(name, "")) for name in ("age_years", "sex", "cdr")}
+        facts = to_facts(table, number, cells, problems)
         with noted(problems):
             check_id(where, row["id"], set(entries))
             if not row["image"]:
@@ -67,19 +69,20 @@ def list_folder(
                 raise UserError(
                     f"{where}: {row['image']} is {owner}'s image already; give each its own"
                 )
+            in_pool = True
+            with noted(problems):
+                in_pool = to_yes_no(table, number, "in_pool", row.get("in_pool", ""), default=True)
             entries[row["id"]] = Entry(
                 id=row["id"],
                 person=row.get("person") or row["id"],
                 image=image,
-                age_years=to_age(table, number, "age_years", row.get("age_years", "")),
-                sex=to_sex(table, number, "sex", row.get("sex", "")),
-                cdr=to_cdr(table, number, "cdr", row.get("cdr", "")),
-                in_pool=to_yes_no(table, number, "in_pool", row.get("in_pool", ""), default=True),
+                in_pool=in_pool,
                 mask=folder / row["mask"] if row.get("mask") else None,
                 label=_segmentation(folder, row.get("label"), labels, resample_labels),
                 reference=_segmentation(
                     folder, row.get("reference"), references, resample_references
                 ),
+                **facts,
             )
     problems += (
         [

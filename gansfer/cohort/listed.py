@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gansfer.cohort.masks import brain_mask, load_mask
-from gansfer.cohort.nifti import load_volume
+from gansfer.cohort.nifti import load_image
 from gansfer.cohort.references import ReferenceFolder
 from gansfer.cohort.segmentations import Numbers, Segmentation, load_segmentation, whole_numbers
 from gansfer.cohort.sheets import noted
@@ -157,8 +157,9 @@ class ListedSource:
             UserError: everything that is wrong with its files, a line each.
         """
         entry, subject = self._known(subject_id), self._subjects[subject_id]
-        image = load_volume(entry.image)
         label = entry.label if subject.labelled else None
+        maps = [one.path for one in (label, entry.reference) if one is not None]
+        image = load_image(entry.image, [*([entry.mask] if entry.mask else []), *maps])
         problems: list[str] = []
         brain_xyz = np.asarray(image.array_xyz) != 0
         with noted(problems):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from nibabel.orientations import (
 from nibabel.spatialimages import HeaderDataError, ImageDataError
 from nibabel.wrapstruct import WrapStructError
 
+from gansfer.cohort.sheets import noted
 from gansfer.cohort.subjects import Volume
 from gansfer.errors import UserError
 from gansfer.structures import LARGEST_LABEL
@@ -94,6 +95,26 @@ def load_volume(path: Path) -> Volume:
     if not np.isfinite(affine_ras).all() or abs(np.linalg.det(affine_ras[:3, :3])) < 1e-6:
         raise UserError(f"{path}: the header's affine has no volume; repair the header")
     return Volume(array_xyz, affine_ras, placed=_is_placed(image.header))
+
+
+def load_image(path: Path, others: Sequence[Path]) -> Volume:
+    """As `load_volume`; where the image is damaged, the files that belong to it are looked at too.
+
+    Args:
+        path: the image.
+        others: masks and label maps, which can only be read with the image.
+
+    Raises:
+        UserError: what is wrong with the image and with the others, a line each.
+    """
+    try:
+        return load_volume(path)
+    except UserError as error:
+        problems = [str(error)]
+    for other in others:
+        with noted(problems):
+            load_volume(other)
+    raise UserError("\n".join(problems))
 
 
 def _is_placed(header: Any) -> bool:

@@ -16,11 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gansfer.cohort.nifti import load_volume
-from gansfer.cohort.sheets import noted, read_rows, to_age, to_cdr, to_sex
+from gansfer.cohort.sheets import noted, read_rows, to_facts
 from gansfer.cohort.subjects import RawSubject, Subject, Survey, Volume
 from gansfer.errors import UserError
 
-COLUMNS = ("ID", "M/F", "Age", "CDR")
+FACT_COLUMNS = {"age_years": "Age", "sex": "M/F", "cdr": "CDR"}
+COLUMNS = ("ID", *FACT_COLUMNS.values())
 T88_EXTENT_MM = (176.0, 208.0, 176.0)
 # The middle of a T88 volume seen from the anterior commissure, RAS mm: at 1 mm the commissure is
 # voxel (88, 123, 75). The files' own origin is blank, so readers put 0 in the middle instead.
@@ -171,12 +172,12 @@ class OasisSource:
                         "correct the row"
                     )
                 first = f"{person_of(session)}_MR1"
+                cells = {name: (column, line[column]) for name, column in FACT_COLUMNS.items()}
+                facts = to_facts(self._table, number, cells, problems)
                 rows[session] = Subject(
                     id=session,
-                    age_years=to_age(self._table, number, "Age", line["Age"]),
-                    sex=to_sex(self._table, number, "M/F", line["M/F"]),
-                    cdr=to_cdr(self._table, number, "CDR", line["CDR"]) or 0.0,
                     in_pool=True,
                     repeat_of=None if session == first else first,
+                    **(facts | {"cdr": facts["cdr"] or 0.0}),
                 )
         return rows, problems

@@ -6,9 +6,10 @@ Nothing is guessed from a bad cell: it is an error that names file, line and col
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from gansfer.errors import UserError
 
@@ -146,3 +147,24 @@ def to_yes_no(path: Path, line_number: int, column: str, text: str, default: boo
             f"{path}: line {line_number}: {column} is {text!r}, expected yes or no; correct the row"
         )
     return _YES_NO[text.lower()]
+
+
+def to_facts(
+    path: Path, line_number: int, cells: Mapping[str, tuple[str, str]], problems: list[str]
+) -> dict[str, Any]:
+    """Facts of a person; what is wrong with one is noted, and that fact is None.
+
+    Args:
+        path: the table.
+        line_number: the person's.
+        cells: age_years, sex or cdr -> its column and its text.
+        problems: where to note.
+    """
+    facts: dict[str, Any] = dict.fromkeys(cells)
+    for name, (column, text) in cells.items():
+        with noted(problems):
+            facts[name] = _READERS[name](path, line_number, column, text)
+    return facts
+
+
+_READERS = {"age_years": to_age, "sex": to_sex, "cdr": to_cdr}

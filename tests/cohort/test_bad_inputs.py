@@ -478,6 +478,54 @@ REFUSED = (
         ("{0}/people.csv: line 5: sex is 'W', expected F or M; correct the row",),
     ),
     Case(
+        "a row with everything wrong, and its files",
+        both(
+            text("people.csv", "40,M,0.5,", "old,W,0.7,perhaps"),
+            cut("images/s1.nii.gz", 0),
+            cut("labels/s1.nii.gz", 0),
+        ),
+        (
+            "{0}/people.csv: line 3: age_years is 'old', expected a number such as 74.5; correct "
+            "the row",
+            "{0}/people.csv: line 3: sex is 'W', expected F or M; correct the row",
+            "{0}/people.csv: line 3: cdr is 0.7, expected 0, 0.5, 1, 2 or 3; correct the row",
+            "{0}/people.csv: line 3: in_pool is 'perhaps', expected yes or no; correct the row",
+            "{0}/images/s1.nii.gz: cannot be read (the file has 0 bytes); download it again",
+            "{0}/labels/s1.nii.gz: cannot be read (the file has 0 bytes); download it again",
+        ),
+    ),
+    Case(
+        "a participant with two wrong facts",
+        text("participants.tsv", "61\tM", "old\tW"),
+        (
+            "{0}/participants.tsv: line 3: age is 'old', expected a number such as 74.5; correct "
+            "the row",
+            "{0}/participants.tsv: line 3: sex is 'W', expected F or M; correct the row",
+        ),
+        "bids",
+    ),
+    Case(
+        "two wrong facts in each table, and files of the challenge",
+        both(
+            text("table.csv", "F,R,70,,,,0.5", "W,R,old,,,,0.5"),
+            text("challenge/demographics.csv", "71,F,0.5", "71,W,0.7"),
+            cut("challenge/training-images/1000_3.nii.gz", 0),
+            cut("challenge/training-labels/1000_3_glm.nii.gz", 0),
+        ),
+        (
+            "{0}/table.csv: line 2: Age is 'old', expected a number such as 74.5; correct the row",
+            "{0}/table.csv: line 2: M/F is 'W', expected F or M; correct the row",
+            "{0}/challenge/demographics.csv: line 3: sex is 'W', expected F or M; correct the row",
+            "{0}/challenge/demographics.csv: line 3: cdr is 0.7, expected 0, 0.5, 1, 2 or 3; "
+            "correct the row",
+            "{0}/challenge/training-images/1000_3.nii.gz: cannot be read (the file has 0 bytes); "
+            "download it again",
+            "{0}/challenge/training-labels/1000_3_glm.nii.gz: cannot be read (the file has 0 "
+            "bytes); download it again",
+        ),
+        "oasis",
+    ),
+    Case(
         "perhaps in the pool",
         text("people.csv", "M,2,", "M,2,perhaps"),
         ("{0}/people.csv: line 5: in_pool is 'perhaps', expected yes or no; correct the row",),

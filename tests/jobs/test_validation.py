@@ -83,3 +83,17 @@ def test_a_package_that_the_tasks_will_lack_is_told_before_anything_runs(
     told = r"has no torch, h5py, and the tasks will run with it; install them with pip install"
     with pytest.raises(UserError, match=told):
         check_packages(experiment)
+
+
+def test_references_that_are_not_there_hide_nothing(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "data")
+    (folder / "images/s3.nii.gz").write_bytes(b"")
+    references = {"kind": "dseg", "folder": str(tmp_path / "nowhere"), "protocol": "freesurfer"}
+    values = experiment_values(folder_cohort(folder, references=references), tmp_path / "runs")
+    with pytest.raises(UserError) as caught:
+        validate_experiment(parse_experiment(values, "mini.yaml"), workers=1)
+    assert str(caught.value).splitlines() == [
+        f"cohort.references.folder: {tmp_path}/nowhere is not a folder; set it to where the data "
+        "are",
+        f"{folder}/images/s3.nii.gz: cannot be read (the file has 0 bytes); download it again",
+    ]
