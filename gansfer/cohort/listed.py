@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gansfer.cohort.masks import brain_mask, load_mask
+from gansfer.cohort.masks import brain_mask, load_mask, skull_signs
 from gansfer.cohort.nifti import load_image
 from gansfer.cohort.references import ReferenceFolder
 from gansfer.cohort.segmentations import Numbers, Segmentation, load_segmentation, whole_numbers
@@ -158,12 +158,12 @@ class ListedSource:
         """
         entry, subject = self._known(subject_id), self._subjects[subject_id]
         label = entry.label if subject.labelled else None
-        maps = [one.path for one in (label, entry.reference) if one is not None]
+        maps = [one.path for one in (entry.label, entry.reference) if one is not None]
         image = load_image(entry.image, [*([entry.mask] if entry.mask else []), *maps])
         problems: list[str] = []
         brain_xyz = np.asarray(image.array_xyz) != 0
         with noted(problems):
-            brain_xyz = _brain(entry, label, image)
+            brain_xyz = _brain(entry, image)
         found: Segmentation | None = None
         reference_xyz: npt.NDArray[np.uint8] | None = None
         with noted(problems):
@@ -211,11 +211,12 @@ def _other_half(path: Path) -> Path | None:
     return None if other is None else path.with_suffix(other)
 
 
-def _brain(entry: Entry, label: SegmentationFile | None, image: Volume) -> npt.NDArray[np.bool_]:
+def _brain(entry: Entry, image: Volume) -> npt.NDArray[np.bool_]:
+    """A session's brain: its mask, else what its own labels tell, also of a second session."""
     if entry.mask is not None:
         return load_mask(entry.mask, image)
-    numbers_xyz = None
-    if label is not None:
+    numbers_xyz, label = None, entry.label
+    if label is not None and skull_signs(np.asarray(image.array_xyz) != 0, image.affine_ras):
         numbers_xyz = whole_numbers(label.path, image, entry.id, resample=label.resample)
     return brain_mask(entry.image, image, numbers_xyz)
 

@@ -119,6 +119,14 @@ def test_a_segmentation_of_the_whole_brain_is_its_mask(folder: Path) -> None:
     raw = source(folder).load("s0")
     np.testing.assert_array_equal(raw.brain_mask, brain(FOLDER_SHAPE) != 0)
 
+    edit(folder, "s0,,", "s0,anna,")
+    edit(folder, "s1,,", "s1,anna,")
+    for kind in ("images", "labels"):
+        (folder / kind / "s0.nii.gz").rename(folder / kind / "s1.nii.gz")
+    second = source(folder).load("s1")
+    assert second.label is None  # a person is labelled once
+    np.testing.assert_array_equal(second.brain_mask, brain(FOLDER_SHAPE) != 0)
+
 
 def test_columns_that_are_nearly_read_are_noted(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "data")
