@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gansfer.cohort.bias import correct_bias
-from gansfer.cohort.masks import skull_signs
+from gansfer.cohort.masks import brain_only, skull_signs
 from gansfer.cohort.nifti import load_volume
 from gansfer.cohort.preprocess import PreparedSubject, prepare_subject
 from gansfer.cohort.registration import mean_template, register_affine, template_members
@@ -177,7 +177,8 @@ def cohort_template(cohort: CohortSpec, source: Source, subjects: Sequence[Subje
                 f"{path}: the template is not brain-extracted ({why}); give one without a skull"
             )
         return template
-    return mean_template(source.load(one).image for one in template_members(subjects))
+    members = (source.load(one) for one in template_members(subjects))
+    return mean_template(brain_only(one.image, one.brain_mask) for one in members)
 
 
 def _check_region(parts: Parts, labelled: Sequence[str], cohort: CohortSpec) -> None:

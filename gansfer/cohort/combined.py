@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from gansfer.cohort.challenge import ChallengeSource
+from gansfer.cohort.masks import brain_only
 from gansfer.cohort.oasis import person_of
 from gansfer.cohort.references import ReferenceFolder
 from gansfer.cohort.subjects import FileSource, RawSubject, Subject, Survey, Volume
@@ -92,7 +93,8 @@ class CombinedSource:
         session = self._own_session(labelled_id)
         if session is None or not self._images.in_common_space(session):
             return None
-        return self._images.load(session).image
+        own = self._images.load(session)
+        return brain_only(own.image, own.brain_mask)
 
     def _own_session(self, labelled_id: str) -> str | None:
         """The pool's session of a labelled subject's image, where the pool has it."""

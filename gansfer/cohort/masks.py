@@ -8,6 +8,7 @@ and more, also where the air round it was set to 0).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,15 @@ def skull_signs(nonzero_xyz: Mask, affine_ras: npt.NDArray[np.float64]) -> str:
     if volume_ml > LARGEST_BRAIN_ML:
         return f"{volume_ml / 1000:.1f} l are not 0, a brain has at most 2.2 l"
     return ""
+
+
+def brain_only(image: Volume, brain_xyz: Mask | None) -> Volume:
+    """The image with 0 outside its brain; None: it is so already."""
+    if brain_xyz is None:
+        return image
+    array_xyz = np.asarray(image.array_xyz)
+    inside_xyz = np.where(brain_xyz, array_xyz, np.zeros((), array_xyz.dtype))
+    return replace(image, array_xyz=inside_xyz)
 
 
 def load_mask(path: Path, image: Volume) -> Mask:

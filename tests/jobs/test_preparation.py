@@ -27,7 +27,9 @@ from tests.cohort.layouts import (
     brain,
     experiment_values,
     folder_cohort,
+    head_volume,
     two_structures,
+    write_challenge,
     write_folder,
     write_nifti,
 )
@@ -223,3 +225,26 @@ def test_raw_data_need_not_be_there_once_they_are_prepared(tmp_path: Path) -> No
     folder, storage, plan = prepared_folder(tmp_path)
     folder.rename(tmp_path / "not mounted")
     assert Ledger(plan, storage).done(plan.by_id["prepare"])
+
+
+def test_heads_with_masks_make_a_template_without_a_skull(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    inside = (brain(FOLDER_SHAPE) != 0).astype(np.uint8)
+    write_nifti(folder / "mask.nii.gz", inside, FOLDER_AFFINE)
+    rows = ["id,image,mask"]
+    for n in (1, 2):
+        session = f"OAS1_000{n}_MR1"
+        write_nifti(folder / f"{session}.nii.gz", head_volume(FOLDER_SHAPE, n), FOLDER_AFFINE)
+        rows.append(f"{session},{session}.nii.gz,mask.nii.gz")
+    (folder / "people.csv").write_text("\n".join(rows) + "\n")
+    challenge = write_challenge(tmp_path / "c", ["1000,OAS1_0001_MR1"], "id,oasis_session")
+    labels = {"kind": "challenge", "folder": str(challenge)}
+    values = experiment_values(folder_cohort(folder, labels=labels), tmp_path / "runs")
+    experiment = parse_experiment(values, "mini.yaml")
+    source = make_source(experiment)
+    template = cohort_template(experiment.cohort, source, source.subjects())
+    own_copy = source.load("1000").own_copy
+    assert own_copy is not None
+    for volume in (template, own_copy):
+        assert not np.asarray(volume.array_xyz)[inside == 0].any()
+        assert np.asarray(volume.array_xyz)[inside != 0].any()
