@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from gansfer.cohort.nifti import grid_offset_voxels, load_volume, turned_like
+from gansfer.cohort.label_maps import grid_offset_voxels, turned_like
+from gansfer.cohort.nifti import load_volume
 from gansfer.cohort.subjects import Volume
 from gansfer.errors import UserError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gansfer.cohort.nifti import map_labels
+from gansfer.cohort.label_maps import map_labels
 from gansfer.cohort.segmentations import whole_numbers
 from gansfer.cohort.sheets import noted
 from gansfer.cohort.subjects import Volume

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gansfer.cohort.nifti import (
+from gansfer.cohort.label_maps import (
     check_label_numbers,
     grid_offset_voxels,
     load_labels,
-    load_volume,
     map_labels,
     turned_like,
 )
+from gansfer.cohort.nifti import load_volume
 from gansfer.cohort.resample import resample_labels
 from gansfer.cohort.sheets import read_rows
 from gansfer.cohort.subjects import Volume

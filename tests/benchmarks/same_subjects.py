@@ -21,7 +21,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from gansfer.cohort.challenge import ChallengeSource
-from gansfer.cohort.nifti import load_labels
+from gansfer.cohort.label_maps import load_labels
 from gansfer.cohort.oasis import OasisSource
 from gansfer.cohort.preprocess import mixture_white_matter
 from gansfer.cohort.registration import mean_template, register_affine, template_members
