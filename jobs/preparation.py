@@ -172,6 +172,11 @@ def cohort_template(cohort: CohortSpec, source: Source, subjects: Sequence[Subje
         path = Path(images.template)
         template = load_volume(path)
         why = skull_signs(np.asarray(template.array_xyz) != 0, template.affine_ras)
+        if not template.placed:
+            raise UserError(
+                f"{path}: the header does not say where the template lies (no qform and no sform), "
+                "expected its place in the common space; set one"
+            )
         if why:
             raise UserError(
                 f"{path}: the template is not brain-extracted ({why}); give one without a skull"

@@ -65,6 +65,7 @@ def make_file_source(cohort: CohortSpec) -> FileSource:
             resample_labels=isinstance(cohort.labels, TableLabels) and cohort.labels.resample,
             resample_references=isinstance(cohort.references, TableReferences)
             and cohort.references.resample,
+            template=None if images.template is None else Path(images.template),
         )
         own = ListedSource(listing, in_common_space=images.in_common_space, references=references)
     elif isinstance(images, BidsImages):

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from gansfer.cohort.listed import Entry, Listing, SegmentationFile, check_id
 from gansfer.cohort.segmentations import Numbers
@@ -31,6 +32,7 @@ def list_folder(
     *,
     resample_labels: bool = False,
     resample_references: bool = False,
+    template: Path | None = None,
 ) -> Listing:
     """Sessions of a folder and its table.
 
@@ -41,6 +43,7 @@ def list_folder(
         references: what those of the column `reference` mean; None: it is not read.
         resample_labels: bring labels on another grid to the image's.
         resample_references: the same for references.
+        template: what the images are registered to, which needs no row where it lies among them.
     """
     problems: list[str] = []
     rows: list[tuple[int, Row]] = []
@@ -51,32 +54,24 @@ def list_folder(
         if labels is not None and "label" not in rows[0][1]:
             raise UserError(f"{table}: no column 'label'; it has {', '.join(rows[0][1])}")
     entries: dict[str, Entry] = {}
-    named: dict[Path, str] = {}
+    owner: dict[Path, str] = {}
     for number, row in rows:
         where = f"{table}: line {number}"
-        for column in FILE_COLUMNS:
-            if row.get(column):
-                named.setdefault((folder / row[column]).absolute(), row["id"])
-        cells = {name: (name, row.get(name, "")) for name in ("age_years", "sex", "cdr")}
-        facts = to_facts(table, number, cells, problems)
+        facts = _facts(table, number, row, problems)
         with noted(problems):
             check_id(where, row["id"], set(entries))
             if not row["image"]:
                 raise UserError(f"{where}: {row['id']} has no image; name one, or drop the row")
             image = folder / row["image"]
-            owner = next((one.id for one in entries.values() if one.image == image), None)
-            if owner is not None:
+            if owner.setdefault(_place(image), row["id"]) != row["id"]:
                 raise UserError(
-                    f"{where}: {row['image']} is {owner}'s image already; give each its own"
+                    f"{where}: {row['image']} is {owner[_place(image)]}'s image already; give each "
+                    "its own"
                 )
-            in_pool = True
-            with noted(problems):
-                in_pool = to_yes_no(table, number, "in_pool", row.get("in_pool", ""), default=True)
             entries[row["id"]] = Entry(
                 id=row["id"],
                 person=row.get("person") or row["id"],
                 image=image,
-                in_pool=in_pool,
                 mask=folder / row["mask"] if row.get("mask") else None,
                 label=_segmentation(folder, row.get("label"), labels, resample_labels),
                 reference=_segmentation(
@@ -84,16 +79,31 @@ def list_folder(
                 ),
                 **facts,
             )
-    problems += (
-        [
-            f"{path}: is in no row of {table}; add a row, or move the file away"
-            for path in _unnamed(folder, named)
-        ]
-        if rows
-        else []
-    )
-    notes = _nearly_read(table, list(rows[0][1])) if rows else []
+    if not rows:
+        return Listing((), tuple(problems), tables=(table,))
+    named = {_place(folder / row[one]) for _, row in rows for one in FILE_COLUMNS if row.get(one)}
+    problems += [
+        f"{path}: is in no row of {table}; add a row, or move the file away"
+        for path in _unnamed(folder, named)
+        if template is None or path != _place(template)
+    ]
+    notes = _nearly_read(table, list(rows[0][1]))
     return Listing(tuple(entries.values()), tuple(problems), tuple(notes), (table,))
+
+
+def _facts(table: Path, number: int, row: Row, problems: list[str]) -> dict[str, Any]:
+    """Age, sex, CDR and whether the session is in the pool."""
+    cells = {name: (name, row.get(name, "")) for name in ("age_years", "sex", "cdr")}
+    facts = to_facts(table, number, cells, problems) | {"in_pool": True}
+    with noted(problems):
+        text = row.get("in_pool", "")
+        facts["in_pool"] = to_yes_no(table, number, "in_pool", text, default=True)
+    return facts
+
+
+def _place(path: Path) -> Path:
+    """The one name of a file that may be written with `..`; a link to a file is a file."""
+    return path.parent.resolve() / path.name
 
 
 def _segmentation(
@@ -122,9 +132,9 @@ def _nearly_read(table: Path, columns: Sequence[str]) -> list[str]:
     return notes
 
 
-def _unnamed(folder: Path, named: dict[Path, str]) -> list[Path]:
-    """Image files of the folders that hold the named images, which no row names."""
-    folders = sorted({path.parent for path in named if path.parent.is_dir()} | {folder.absolute()})
+def _unnamed(folder: Path, named: set[Path]) -> list[Path]:
+    """Image files of the folders that hold the named files, which no row names."""
+    folders = {path.parent for path in named if path.parent.is_dir()} | {folder.resolve()}
     files = {
         path
         for one in folders
@@ -132,4 +142,4 @@ def _unnamed(folder: Path, named: dict[Path, str]) -> list[Path]:
         for path in one.iterdir()
         if path.name.endswith(IMAGE_ENDINGS) and not path.name.startswith(".")
     }
-    return sorted(files - set(named))
+    return sorted(files - named)

@@ -161,6 +161,8 @@ class ListedSource:
         maps = [one.path for one in (entry.label, entry.reference) if one is not None]
         image = load_image(entry.image, [*([entry.mask] if entry.mask else []), *maps])
         problems: list[str] = []
+        with noted(problems):
+            self._check_place(entry.image, image)
         brain_xyz = np.asarray(image.array_xyz) != 0
         with noted(problems):
             brain_xyz = _brain(entry, image)
@@ -187,6 +189,15 @@ class ListedSource:
             reference=reference_xyz,
             in_common_space=self._in_common_space,
         )
+
+    def _check_place(self, path: Path, image: Volume) -> None:
+        """An image that is not registered must say where it lies; readers would make that up."""
+        if self._in_common_space and not image.placed:
+            raise UserError(
+                f"{path}: the header does not say where the image lies (no qform and no sform), "
+                "expected its place in the common space; set one, or register the images "
+                "(in_common_space: false, and a template)"
+            )
 
     def _known(self, subject_id: str) -> Entry:
         if subject_id not in self._entries:

@@ -36,6 +36,7 @@ DAMAGE = (
 # Some writers pad a file; a slice more is no padding.
 SPARE_BYTES = 512
 _CHUNK_BYTES = 1 << 20
+_NIFTI_2_BEGINS = (struct.pack("<i", 540), struct.pack(">i", 540))
 
 
 class _LenientHeader(nib.Nifti1Header):
@@ -119,18 +120,23 @@ def _read_image(path: Path) -> tuple[Any, npt.NDArray[Any]]:
 
     nibabel stops after the last voxel, and would never see that a bit of one was flipped.
     """
-    is_mgz = path.name.endswith(".mgz")
-    kind: Any = _LenientImage if path.name.endswith((".nii", ".nii.gz")) else nib
-    if not (is_mgz or path.name.endswith(".nii.gz")):
-        image = kind.load(path)
+    if not path.name.endswith((".nii.gz", ".mgz")):
+        opened: Any = _nifti_kind(path) if path.suffix == ".nii" else nib
+        image = opened.load(path)
         return image, np.asanyarray(image.dataobj)
-    kind = nib.MGHImage if is_mgz else kind
+    kind: Any = nib.MGHImage if path.suffix == ".mgz" else _nifti_kind(path)
     with gzip.open(path) as stream:
         image = kind.from_file_map({"image": FileHolder(str(path), stream)})
         array_xyz = np.asanyarray(image.dataobj)
         while stream.read(_CHUNK_BYTES):
             pass
     return image, array_xyz
+
+
+def _nifti_kind(path: Path) -> Any:
+    """The kind of a NIfTI file, 1 or 2, by the size of its header that it begins with."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        return nib.Nifti2Image if stream.read(4) in _NIFTI_2_BEGINS else _LenientImage
 
 
 def _check_file(path: Path) -> None:

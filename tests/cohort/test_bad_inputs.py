@@ -140,6 +140,11 @@ def swapped(root: Path) -> None:
     assert nib.load(root / IMAGE).header.endianness == ">"
 
 
+def as_nifti_2(root: Path) -> None:
+    array_xyz = np.asanyarray(nib.load(root / IMAGE).dataobj)
+    nib.save(nib.Nifti2Image(array_xyz, FOLDER_AFFINE), root / IMAGE)
+
+
 def colours(root: Path) -> None:
     rgb = np.zeros(FOLDER_SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1")])
     nib.save(nib.Nifti1Image(rgb, FOLDER_AFFINE), root / IMAGE)
@@ -310,6 +315,15 @@ REFUSED = (
         (
             "s3: brain fills 0.0% of the region of interest, expected at least 1%; look at the "
             "origin in the image's header, at the registration and at roi.centre_mm",
+        ),
+    ),
+    Case(
+        "an image that does not say where it lies",
+        header("images/s3.nii.gz", 252, struct.pack("<2h", 0, 0)),
+        (
+            "{0}/images/s3.nii.gz: the header does not say where the image lies (no qform and no "
+            "sform), expected its place in the common space; set one, or register the images "
+            "(in_common_space: false, and a template)",
         ),
     ),
     Case(
@@ -674,6 +688,8 @@ ODD = (
     Case("one frame", volume(IMAGE, brain(FOLDER_SHAPE)[..., None])),
     Case("a table with a byte order mark", byte_order_mark),
     Case("semicolons", semicolons),
+    Case("paths by way of another folder", text("people.csv", "images/", "labels/../images/")),
+    Case("NIfTI-2", as_nifti_2),
     Case("age N/A", text("people.csv", ",60,", ",N/A,")),
     Case("spaces and umlauts", renamed),
     Case(

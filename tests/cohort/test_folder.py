@@ -144,3 +144,12 @@ def test_columns_that_are_nearly_read_are_noted(tmp_path: Path) -> None:
     assert (
         list_folder(write_folder(tmp_path / "b"), tmp_path / "b/people.csv", None, None).notes == ()
     )
+
+
+def test_a_template_among_the_images_needs_no_row(folder: Path) -> None:
+    template = write_nifti(folder / "images/template.nii.gz", brain(FOLDER_SHAPE), FOLDER_AFFINE)
+    table = folder / "people.csv"
+    assert list_folder(folder, table, None, None).problems == (
+        f"{template}: is in no row of {table}; add a row, or move the file away",
+    )
+    assert list_folder(folder, table, None, None, template=template).problems == ()

@@ -86,3 +86,15 @@ def test_not_finite(tmp_path: Path) -> None:
 def test_constant(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.nii: every voxel is 3"):
         load_volume(saved(tmp_path / "a.nii", np.full((4, 4, 4), 3, np.int16)))
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+def test_nifti_2(tmp_path: Path, name: str, byte_order: str) -> None:
+    header = nib.Nifti2Header(endianness=byte_order)
+    header.set_data_dtype(np.int16)
+    nib.save(nib.Nifti2Image(numbers(), np.diag([2.0, 2, 2, 1]), header), tmp_path / name)
+    volume = load_volume(tmp_path / name)
+    np.testing.assert_array_equal(volume.array_xyz, numbers())
+    assert volume.affine_ras[0, 0] == 2
+    assert volume.placed
