@@ -39,7 +39,7 @@ from gansfer.settings import RoiSettings
 from gansfer.structures import PAPER_STRUCTURES
 from jobs.experiment_file import parse_experiment
 from jobs.preparation import prepared_subjects
-from jobs.sources import make_file_source
+from jobs.sources import make_file_source, make_source
 from jobs.spec import Experiment
 
 CHALLENGE_NAME = "MICCAI-2012-Multi-Atlas-Challenge-Data"
@@ -114,7 +114,7 @@ def whole(experiment: Experiment, folder: Path, n_workers: int) -> None:
     start_s = time.perf_counter()
     rows = write_cohort(
         folder,
-        prepared_subjects(experiment, folder, "benchmark" * 4, Silent()),
+        prepared_subjects(experiment, make_source(experiment), folder, "benchmark" * 4, Silent()),
         structures=experiment.cohort.structures,
         roi=experiment.cohort.roi,
         software="benchmark",
