@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -46,6 +47,7 @@ def write_report(plan: Plan, storage: Storage) -> ReportSummary:
         _metrics(plan, storage, ledger, subjects),
         _expected(plan, ledger),
         _meta(plan, ledger),
+        _labelled(subjects.values()),
         _pictures(plan, storage, ledger),
         _quality(plan, storage, ledger),
     )
@@ -83,11 +85,19 @@ def _subjects(storage: Storage) -> dict[str, Subject]:
     return {row.subject.id: row.subject for row in read_table(path)}
 
 
+def _labelled(subjects: Iterable[Subject]) -> pd.DataFrame:
+    """Everybody with manual labels, whether or not a fold that ran tests them (Fig. 11, 13)."""
+    rows = [(one.id, one.age_years, one.cdr) for one in subjects if one.labelled]
+    table = pd.DataFrame(rows, columns=["subject", "age_years", "cdr"])
+    return table.astype({"age_years": float, "cdr": float})
+
+
 def _metrics(
     plan: Plan, storage: Storage, ledger: Ledger, subjects: dict[str, Subject]
 ) -> pd.DataFrame:
     """All metric files as one table, a row a number, with the cell and the subject's facts."""
     tables = []
+    analysis_fold = _analysis_fold(plan, ledger)
     for task in plan.tasks:
         if not _is_measured(task) or not ledger.done(task):
             continue
@@ -97,7 +107,7 @@ def _metrics(
         if task.stage == "segment_cohort":
             table = table[[_in_analysis_set(subjects[one]) for one in table["subject"]]].copy()
         table["seed"] = task.cell.seed
-        table["fold"] = _fold(task, ledger)
+        table["fold"] = analysis_fold if task.cell.fold is None else task.cell.fold
         table["labels"] = task.cell.labels
         assert task.cell.arm is not None
         table["arm"] = task.cell.arm.name
@@ -119,19 +129,33 @@ def _in_analysis_set(subject: Subject) -> bool:
     return not subject.labelled and subject.labelled_as is None and subject.repeat_of is None
 
 
-def _fold(task: Task, ledger: Ledger) -> int:
-    """The task's fold; of a cohort's segmentation the analysis fold, -1 while it is not chosen."""
-    if task.cell.fold is not None:
-        return task.cell.fold
-    manifest = ledger.manifest(task)
-    return -1 if manifest is None else int(manifest["facts"]["fold"])
+def _analysis_fold(plan: Plan, ledger: Ledger) -> int:
+    """The fold of all that the cohort is segmented with (III.G); -1 while it is not chosen.
+
+    It is chosen from the cohort, not by a model, so any model's manifest knows it.
+    """
+    chosen = plan.experiment.grid.analysis_fold
+    if chosen != "auto":
+        return chosen
+    found = _analysis_facts(plan, ledger)
+    return int(found["fold"]) if found else -1
+
+
+def _analysis_facts(plan: Plan, ledger: Ledger) -> dict[str, Any]:
+    """Fold and reason, as the first of the cohort's segmentations that is done has them."""
+    for task in plan.of_stage("segment_cohort"):
+        manifest = ledger.manifest(task)
+        if manifest is not None and ledger.done(task):
+            return dict(manifest["facts"])
+    return {}
 
 
 def _expected(plan: Plan, ledger: Ledger) -> pd.DataFrame:
+    analysis_fold = _analysis_fold(plan, ledger)
     rows = [
         {
             "seed": task.cell.seed,
-            "fold": _fold(task, ledger),
+            "fold": analysis_fold if task.cell.fold is None else task.cell.fold,
             "labels": task.cell.labels,
             "arm": task.cell.arm.name,
             "set": _SETS[task.stage],
@@ -155,9 +179,7 @@ def _meta(plan: Plan, ledger: Ledger) -> Meta:
             "image": manifest["image_digest"] or "none (no container)",
             **manifest["packages"],
         }
-    analysis = [
-        manifest["facts"] for manifest in manifests if manifest["task"].startswith("segment_cohort")
-    ]
+    analysis = _analysis_facts(plan, ledger)
     ablation = experiment.grid.ablation
     settings = experiment.analysis
     return Meta(
@@ -165,8 +187,8 @@ def _meta(plan: Plan, ledger: Ledger) -> Meta:
         dataset=dataset_words(experiment),
         is_paper_data=experiment.cohort.images.kind == "oasis" and experiment.name == "oasis",
         structures=experiment.cohort.structures,
-        analysis_fold=analysis[0]["fold"] if analysis else None,
-        analysis_reason=f"Chosen by rule: {analysis[0]['why']}." if analysis else "",
+        analysis_fold=analysis["fold"] if analysis else None,
+        analysis_reason=f"Chosen by rule: {analysis['why']}." if analysis else "",
         pool_rule=pool_rule(experiment),
         reference=reference_rule(experiment.cohort.references),
         versions=versions,

@@ -70,6 +70,7 @@ def build_report(
     metrics: pd.DataFrame,
     expected: pd.DataFrame,
     meta: Meta,
+    labelled: pd.DataFrame,
     pictures: Sequence[Picture] = (),
     quality: pd.DataFrame | None = None,
 ) -> ReportSummary:
@@ -82,6 +83,7 @@ def build_report(
         metrics: one row a measured value; columns `tables.COLUMNS`. May be empty.
         expected: the planned cells: seed, fold (-1: to be chosen), labels, arm, set.
         meta: what to say beside the numbers.
+        labelled: every labelled person, tested or not: subject, age_years, cdr.
         pictures: PNGs of the stages, to be shown in the page.
         quality: measures of the synthetic slices, columns `quality_tables.COLUMNS`; None: none.
 
@@ -90,7 +92,7 @@ def build_report(
     """
     # Hundreds of tiny fits: threads cost them more than they bring.
     with threadpool_limits(1):
-        results = compute(metrics, expected, meta)
+        results = compute(metrics, expected, meta, labelled)
     written = write_csvs(folder / "tables", results)
     figures = draw_figures(folder / "figures", results, meta)
     synthetic = None if quality is None or quality.empty else quality_tables(quality)

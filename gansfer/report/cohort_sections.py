@@ -35,9 +35,11 @@ def cohort_section(results: Results, meta: Meta, figures: Mapping[str, Path]) ->
     band = (
         "Lines: Nadaraya-Watson regression (Gaussian kernel, SD "
         f"{bandwidth_years(meta):g} years); bands: pointwise 95 % "
-        f"bootstrap over subjects; below, the ages of both sets. {len(aged)} subjects of known "
-        "age. No test."
+        f"bootstrap over subjects; below, the ages of the cohort and of all "
+        f"{len(results.labelled)} labelled subjects. {len(aged)} subjects of known age. No test."
     )
+    unrated = int(results.labelled["cdr"].isna().sum())
+    unknown = f"; of {unrated} more the rating is unknown" if unrated else ""
     captions = {
         "dsc_by_age": ("Overall Dice against age (paper: Fig. 11).", band),
         "difference_by_age": (
@@ -46,8 +48,9 @@ def cohort_section(results: Results, meta: Meta, figures: Mapping[str, Path]) ->
         ),
         "dsc_by_cdr": (
             "Overall Dice by clinical dementia rating (paper: Fig. 13).",
-            "Baseline and augmented on the same subjects; n is below. Boxes are quartiles; fewer "
-            "than five subjects are drawn as points. No test.",
+            "Baseline and augmented on the same subjects; n is below, and under it how many of the "
+            f"labelled have that rating{unknown}. Boxes are quartiles; fewer than five subjects "
+            "are drawn as points. No test.",
         ),
         "difference_by_cdr": (
             "Gain in Dice by clinical dementia rating (paper: Fig. 14).",

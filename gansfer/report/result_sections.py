@@ -23,7 +23,7 @@ def facts(results: Results, meta: Meta) -> list[Fact]:
         name = f"Gain at N = {row['labels']} ({arm_title(row['arm'])})"
         dice = f"overall Dice {row['baseline']:.3f} to {row['augmented']:.3f}"
         shown.append(Fact(name, signed(row["difference"]), f"{dice}, n = {row['n_subjects']}"))
-    subjects = len(results.labelled)
+    subjects = len(results.test_people)
     counts = ", ".join(map(str, results.label_counts))
     shown.append(Fact("Test subjects", str(subjects), f"label counts {counts}"))
     if len(results.cohort):
@@ -48,8 +48,8 @@ def key_section(results: Results, meta: Meta, figures: Mapping[str, Path]) -> Se
             figure_image(
                 figures["dsc_by_ratio"],
                 "Overall Dice by ratio and label count (paper: Fig. 8).",
-                f"Mean over the {len(results.labelled)} test subjects with its standard error; an "
-                "open marker is a mean over fewer cells than planned, and so fewer subjects. "
+                f"Mean over the {len(results.test_people)} test subjects with its standard error; "
+                "an open marker is a mean over fewer cells than planned, and so fewer subjects. "
                 "Right: synthetic slices alone. No test.",
             )
         )

@@ -79,6 +79,7 @@ class Results:
     groups: Mapping[comparisons.Group, pd.Series]
     undecided: Sequence[Sequence[comparisons.Group]]
     labelled: pd.DataFrame
+    test_people: pd.DataFrame
     cohort: pd.DataFrame
     seed: int
 
@@ -88,8 +89,16 @@ class Results:
         return label_counts(self.dsc_by_ratio)
 
 
-def compute(metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta) -> Results:
+def compute(
+    metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta, labelled: pd.DataFrame
+) -> Results:
     """Every table from the metrics.
+
+    Args:
+        metrics: one row a measured value; columns `tables.COLUMNS`.
+        expected: the planned cells: seed, fold (-1: to be chosen), labels, arm, set.
+        meta: the structures, and how to choose and test.
+        labelled: every labelled person, tested or not: subject, age_years, cdr.
 
     Raises:
         UserError: the metrics lack a column.
@@ -136,7 +145,8 @@ def compute(metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta) -> Result
         augmented=augmented,
         groups=groups,
         undecided=comparisons.undecided_sets(list(groups), pairs, meta.get("significance", 0.05)),
-        labelled=_people(metrics, "test"),
+        labelled=labelled,
+        test_people=_people(metrics, "test"),
         cohort=_people(metrics, "cohort"),
         seed=seed,
     )

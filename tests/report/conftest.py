@@ -84,6 +84,14 @@ def metrics(expected: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="session")
+def labelled() -> pd.DataFrame:
+    """The tested people, and four that no fold that ran tests: 22 to 25 years old, CDR 2."""
+    rows = [(one, *people()[one][:2]) for one in people() if one.startswith("L")]
+    rows += [(f"X{i:02d}", 22.0 + i, 2.0) for i in range(4)]
+    return pd.DataFrame(rows, columns=["subject", "age_years", "cdr"])
+
+
+@pytest.fixture(scope="session")
 def meta() -> Meta:
     return {
         "name": "made-up",

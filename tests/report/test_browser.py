@@ -112,6 +112,7 @@ def page(
     metrics: pd.DataFrame,
     expected: pd.DataFrame,
     meta: Meta,
+    labelled: pd.DataFrame,
 ) -> Path:
     folder = tmp_path_factory.mktemp("report")
     sample = folder / "samples.png"
@@ -126,7 +127,7 @@ def page(
     wide = [in_full_width(table) for table in (untied, expected)]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(build, "draw_figures", two_figures)
-        return build.build_report(folder / "report", *wide, meta, shown).index
+        return build.build_report(folder / "report", *wide, meta, labelled, shown).index
 
 
 @pytest.fixture(scope="module")

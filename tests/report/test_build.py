@@ -62,9 +62,10 @@ def _build(
     metrics: pd.DataFrame,
     expected: pd.DataFrame,
     meta: Meta,
+    labelled: pd.DataFrame,
     *pictures: Picture,
 ) -> tuple[ReportSummary, _Reader]:
-    summary = build_report(folder, metrics, expected, meta, pictures)
+    summary = build_report(folder, metrics, expected, meta, labelled, pictures)
     return summary, _read(summary.index)
 
 
@@ -74,12 +75,13 @@ def whole(
     metrics: pd.DataFrame,
     expected: pd.DataFrame,
     meta: Meta,
+    labelled: pd.DataFrame,
 ) -> tuple[ReportSummary, _Reader]:
     folder = tmp_path_factory.mktemp("whole")
     sample = folder / "samples.png"
     sample_grid(sample, np.random.default_rng(0).normal(size=(2, 20, 20)), None, ("a",), "samples")
     cell = Picture("samples", sample, 0, 2, 1, 0, 3)
-    return _build(folder / "report", metrics, expected, meta, cell)
+    return _build(folder / "report", metrics, expected, meta, labelled, cell)
 
 
 @pytest.fixture
@@ -139,10 +141,16 @@ def test_the_csvs_hold_the_known_answers(
 
 @pytest.mark.usefixtures("no_figures")
 def test_an_incomplete_report_says_so_first(
-    tmp_path: Path, metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta
+    tmp_path: Path,
+    metrics: pd.DataFrame,
+    expected: pd.DataFrame,
+    meta: Meta,
+    labelled: pd.DataFrame,
 ) -> None:
     hole = (metrics["arm"] == "ratio-2to1") & (metrics["labels"] == 1) & (metrics["set"] == "test")
-    summary, page = _build(tmp_path, metrics[~(hole & (metrics["fold"] == 1))], expected, meta)
+    summary, page = _build(
+        tmp_path, metrics[~(hole & (metrics["fold"] == 1))], expected, meta, labelled
+    )
     state = "Incomplete: 1 of 38 planned results is missing: N = 1 2:1, fold 1."
     assert page.text[0].startswith(state)
     assert not summary.complete
@@ -152,22 +160,26 @@ def test_an_incomplete_report_says_so_first(
 
 
 def test_a_report_of_nothing_is_a_report(
-    tmp_path: Path, expected: pd.DataFrame, meta: Meta
+    tmp_path: Path, expected: pd.DataFrame, meta: Meta, labelled: pd.DataFrame
 ) -> None:
-    summary, page = _build(tmp_path, pd.DataFrame(), expected, meta)
+    summary, page = _build(tmp_path, pd.DataFrame(), expected, meta, labelled)
     assert page.text[0] == "Incomplete: nothing of the 38 planned results is here yet."
     assert page.images == []
     assert summary.console_rows == [("1", *["\N{EN DASH}"] * 6), ("6", *["\N{EN DASH}"] * 6)]
 
 
 def test_one_cell_alone_makes_a_report_without_the_files_of_an_earlier_one(
-    tmp_path: Path, metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta
+    tmp_path: Path,
+    metrics: pd.DataFrame,
+    expected: pd.DataFrame,
+    meta: Meta,
+    labelled: pd.DataFrame,
 ) -> None:
     for name in ("figures/dsc_by_age.pdf", "tables/cohort_by_age.csv", "figures/mine.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("from before")
     one = (metrics["arm"] == "baseline") & (metrics["labels"] == 1) & (metrics["fold"] == 0)
-    _, page = _build(tmp_path, metrics[one], expected, meta)
+    _, page = _build(tmp_path, metrics[one], expected, meta, labelled)
     assert "Nothing to compare yet." in " ".join(page.text)
     assert not (tmp_path / "figures" / "dsc_by_age.pdf").exists()
     assert not (tmp_path / "tables" / "cohort_by_age.csv").exists()
@@ -176,11 +188,15 @@ def test_one_cell_alone_makes_a_report_without_the_files_of_an_earlier_one(
 
 
 def test_the_papers_data_need_no_warning(
-    tmp_path: Path, metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta
+    tmp_path: Path,
+    metrics: pd.DataFrame,
+    expected: pd.DataFrame,
+    meta: Meta,
+    labelled: pd.DataFrame,
 ) -> None:
     paper_data = meta.copy()
     paper_data["is_paper_data"] = True
-    _, page = _build(tmp_path, metrics.iloc[:0], expected, paper_data)
+    _, page = _build(tmp_path, metrics.iloc[:0], expected, paper_data, labelled)
     assert "not the paper's data" not in " ".join(page.text)
 
 

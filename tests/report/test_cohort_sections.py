@@ -17,9 +17,12 @@ DAGGER = "\N{DAGGER}"
 
 
 @pytest.fixture(scope="module")
-def results(metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta) -> Results:
+def results(
+    metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta, labelled: pd.DataFrame
+) -> Results:
     noise = np.random.default_rng(0).normal(0, 1e-4, len(metrics))
-    return compute(metrics.assign(value=metrics["value"] + noise), expected, meta)
+    noisy = metrics.assign(value=metrics["value"] + noise)
+    return compute(noisy, expected, meta, labelled)
 
 
 def _table_ii(results: Results, meta: Meta, **augmented: Any) -> Table:
@@ -84,3 +87,20 @@ def test_the_kernels_width_is_drawn_and_said(
     (image,) = [part for part in section.parts if isinstance(part, Image)]
     assert "Gaussian kernel, SD 9.5 years" in image.caption
     assert "24 subjects of known age" in image.caption
+
+
+def test_every_labelled_person_is_in_the_figures_of_the_cohort(
+    results: Results, meta: Meta, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, Any] = {}
+    for name in ("dsc_by_age", "difference_by_age", "dsc_by_cdr", "difference_by_cdr"):
+        monkeypatch.setattr(
+            figures, f"{name}_figure", lambda *given, name=name: drawn.update({name: given})
+        )
+    for name in ("dsc_by_ratio_figure", "per_structure_figure", "box_figure"):
+        monkeypatch.setattr(figures, name, lambda *_: None)
+    figures.draw_figures(tmp_path, results, meta)
+    assert len(results.test_people) == 12
+    untested = {22.0, 23.0, 24.0, 25.0}  # of the fixture: in no fold that ran
+    assert untested < set(drawn["dsc_by_age"][2]) and untested < set(drawn["difference_by_age"][3])
+    assert drawn["dsc_by_cdr"][2] == {0.0: 12, 2.0: 4}

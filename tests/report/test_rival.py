@@ -90,9 +90,13 @@ def test_the_figure_is_wide_enough_for_its_legend(tmp_path: Path, table: pd.Data
 
 
 def test_the_other_results_are_as_without_it(
-    metrics: pd.DataFrame, with_rival: pd.DataFrame, expected: pd.DataFrame, meta: Meta
+    metrics: pd.DataFrame,
+    with_rival: pd.DataFrame,
+    expected: pd.DataFrame,
+    meta: Meta,
+    labelled: pd.DataFrame,
 ) -> None:
-    one, other = compute(metrics, expected, meta), compute(with_rival, expected, meta)
+    one, other = (compute(each, expected, meta, labelled) for each in (metrics, with_rival))
     for name in ("baseline_and_augmented", "pairs", "ablation", "table_ii", "cohort_by_age"):
         pd.testing.assert_frame_equal(getattr(one, name), getattr(other, name))
 

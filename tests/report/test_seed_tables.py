@@ -67,11 +67,13 @@ def test_a_seed_with_a_hole_is_left_out_and_one_alone_is_not_shown(
     assert (6, "baseline") in spread.index
 
 
-def test_one_seed_has_no_spread(metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta) -> None:
+def test_one_seed_has_no_spread(
+    metrics: pd.DataFrame, expected: pd.DataFrame, meta: Meta, labelled: pd.DataFrame
+) -> None:
     by_seed, spread = _spread(metrics, expected)
     assert len(by_seed) == 14
     assert spread.empty
-    assert seed_section(compute(metrics.iloc[:0], expected, meta), {}) is None
+    assert seed_section(compute(metrics.iloc[:0], expected, meta, labelled), {}) is None
 
 
 def test_arms_are_compared_at_the_seeds_that_both_have(three_seeds: pd.DataFrame) -> None:
