@@ -155,7 +155,7 @@ def _sections(
         rival_section(results.rival, figures),
         cohort_section(results, meta, figures),
         stratification_section(results, meta),
-        distance_section(results),
+        distance_section(results, meta["structures"]),
         about_synthetic,
     ]
     sections = [section for section in measured if section is not None]

@@ -13,13 +13,16 @@ from gansfer.report.rows import rows_by, rows_of
 from gansfer.report.style import arm_title
 
 MINUS = "\N{MINUS SIGN}"
+INFINITY = "\N{INFINITY}"
 ABSENT = Cell(DASH, kind="absent")
 
 
 def number(value: float, digits: int = 3, kind: str = "", note: str = "") -> Cell:
-    """A number; one that is not there is a dash."""
-    if not math.isfinite(value):
-        return ABSENT
+    """A number; one that is not there is a dash, which keeps its note."""
+    if math.isnan(value):
+        return Cell(DASH, note, "absent")
+    if math.isinf(value):
+        return Cell(INFINITY, note, kind)
     return Cell(f"{value:.{digits}f}", note, kind)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -154,30 +155,42 @@ def _table_ii(table: pd.DataFrame, meta: Meta) -> Table:
                     _table_ii_cell(row, paper.TABLE_II[measure][source].get(labels), level)
                 )
             lines.append(cells)
-        theirs = f"paper {paper.TABLE_II_MALPEM_PERCENT[measure]:.1f} (MALPEM)"
-        row = by_cell.get((measure, "reference", 0))
-        reference = (
-            Cell(DASH, theirs, "absent") if row is None else Cell(f"{row['percent']:.1f}", theirs)
-        )
-        lines.append([Cell(f"{title}, reference"), reference, *[Cell("")] * (len(counts) - 1)])
-    groups = rows_of(table)[0]
+        lines.append([Cell(f"{title}, reference"), _reference_cell(by_cell, measure, len(counts))])
     repeats = meta.get("stratification_repeats", 100)
+    marks = (
+        "Beside a percentage, the paper's symbols for the comparison with the reference's volumes, "
+        f"at {percent(level)}: † not significantly different, * significantly higher, none: "
+        "significantly lower; by the corrected test, and below it by the naive one where that "
+        "says otherwise. "
+    )
     return Table(
         "CDR 0.5 against CDR 1 or more, by logistic regression on the volumes (paper: Table II).",
-        f"Per cent. {groups['n_very_mild']} subjects with CDR 0.5 and {groups['n_mild']} with CDR "
-        f"1 or more; {meta.get('stratification_folds', 5)}-fold cross-validation repeated "
-        f"{repeats} times. p: augmented against baseline on the same splits, by the corrected "
-        "resampled t-test over all splits (Nadeau and Bengio); bold below "
+        f"Per cent. {_who(rows_of(table)[0])}; {meta.get('stratification_folds', 5)}-fold "
+        f"cross-validation repeated {repeats} times. p: augmented against baseline on the same "
+        "splits, by the corrected resampled t-test over all splits (Nadeau and Bengio); bold below "
         f"{level:g}. Naive p: the paper's two-tailed t-test over the {repeats} repeats, which "
-        "takes overlapping splits for independent ones and so finds too much. Beside a "
-        "percentage, the paper's symbols for the comparison with the reference's volumes, at "
-        f"{percent(level)}: † not significantly different, * significantly higher, none: "
-        "significantly lower; by the corrected test, and below it by the naive one where that "
-        "says otherwise. All p values:",
+        "takes overlapping splits for independent ones and so finds too much. "
+        f"{marks if ('accuracy', 'reference', 0) in by_cell else ''}All p values:",
         ["", *(f"N = {labels}" for labels in counts)],
         lines,
         "tables/table_ii.csv",
     )
+
+
+def _who(row: Row) -> str:
+    """How many subjects of either group Table II rests on, and how many it had to leave out."""
+    groups = f"{row['n_very_mild']} subjects with CDR 0.5 and {row['n_mild']} with CDR 1 or more"
+    n = row["n_left_out"]
+    return groups + (f" ({n} left out: a volume is missing or empty)" if n else "")
+
+
+def _reference_cell(by_cell: Mapping[tuple[Any, ...], Row], measure: str, columns: int) -> Cell:
+    """One number for all label counts."""
+    row = by_cell.get((measure, "reference", 0))
+    theirs = f"paper {paper.TABLE_II_MALPEM_PERCENT[measure]:.1f} (MALPEM)"
+    if row is None:
+        return Cell(DASH, theirs, "absent", columns)
+    return Cell(f"{row['percent']:.1f}", theirs, columns=columns)
 
 
 def _table_ii_cell(row: Row | None, published: paper.Published | None, level: float) -> Cell:
@@ -204,9 +217,10 @@ def _agreement_table(table: pd.DataFrame) -> Table:
     lines = []
     for structure in dict.fromkeys(structure for structure, _, _ in by_cell):
         cells = [Cell(structure_title(structure))]
-        n = []
+        n, n_empty = [], 0
         for labels, _, arm in columns:
             row = by_cell.get((structure, labels, arm))
+            n_empty = max(n_empty, 0 if row is None else row["n_empty"])
             if row is None or not math.isfinite(row["bias_mm3"]):
                 cells.append(ABSENT)
                 continue
@@ -214,13 +228,14 @@ def _agreement_table(table: pd.DataFrame) -> Table:
             spread = f"± {half:.0f}" if math.isfinite(half) else ""
             cells.append(Cell(signed(row["bias_mm3"], 0), spread))
             n.append(row["n_subjects"])
-        cells.append(Cell(str(min(n))) if n else ABSENT)
+        cells.append(Cell(str(min(n, default=0)), f"{n_empty} empty" if n_empty else ""))
         lines.append(cells)
     groups = [group_name((labels, augmented)) for labels, augmented, _ in columns]
     return Table(
         "Agreement of volumes with the references (mm³).",
         "Mean of measured minus reference ± half the width of the 95 % limits of agreement (Bland "
-        "and Altman), by label count; * augmented; n is the smallest of a row. Not in the paper.",
+        "and Altman), by label count; * augmented; n is the smallest of a row. Empty: "
+        "the reference lacks the structure, so the subject is left out. Not in the paper.",
         ["", *groups, "n"],
         lines,
         "tables/volume_agreement.csv",

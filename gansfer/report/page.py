@@ -28,12 +28,14 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 class Cell:
     """One cell of a table: a text, a small note under it, and how it is drawn.
 
-    `kind` is "", "strong", "paper" (a published number), "partial" or "absent".
+    `kind` is "", "strong", "paper" (a published number), "partial" or "absent"; `columns` is how
+    many of the table's columns it spans.
     """
 
     text: str
     note: str = ""
     kind: str = ""
+    columns: int = 1
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,8 @@ TABLE = """\
 <tbody>
 {% for row in table.rows %}<tr>{% for cell in row %}\
 {% if loop.first %}<th scope="row">{{ cell.text }}</th>{% else %}\
-<td{% if cell.kind %} class="{{ cell.kind }}"{% endif %}>{{ cell.text }}\
+<td{% if cell.kind %} class="{{ cell.kind }}"{% endif %}\
+{% if cell.columns > 1 %} colspan="{{ cell.columns }}"{% endif %}>{{ cell.text }}\
 {% if cell.note %}<small>{{ cell.note }}</small>{% endif %}</td>{% endif %}{% endfor %}</tr>
 {% endfor %}</tbody>
 </table></div>

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from gansfer.report.cells import ABSENT, figure_image, gain_table, number, p_value, percent, signed
-from gansfer.report.page import DASH, Cell, Part, Section, Table
+from gansfer.report.cells import (
+    ABSENT,
+    INFINITY,
+    figure_image,
+    gain_table,
+    number,
+    p_value,
+    percent,
+    signed,
+)
+from gansfer.report.comparisons import group_name
+from gansfer.report.page import Cell, Part, Section, Table
 from gansfer.report.results import Meta, Results
-from gansfer.report.rows import rows_of
-from gansfer.report.style import ablation_title, arm_title, structure_title
+from gansfer.report.rows import Row, label_counts, rows_by, rows_of
+from gansfer.report.style import ablation_title, structure_title
+
+_DISTANCES = ("hd95_mm", "asd_mm")
 
 
 def structure_section(results: Results, meta: Meta, figures: Mapping[str, Path]) -> Section | None:
@@ -64,8 +76,7 @@ def ablation_section(results: Results, meta: Meta) -> Section | None:
             ours, theirs = float(row[name]), float(row[f"paper_{name}"])
             note = "" if math.isnan(theirs) else f"paper {theirs:g}"
             top = math.isfinite(ours) and ours == best[name]
-            shown = number(ours, 1, "strong" if top else "", note)
-            cells.append(Cell(DASH, note, "absent") if shown is ABSENT else shown)
+            cells.append(number(ours, 1, "strong" if top else "", note))
         cells.append(Cell(str(row["n_subjects"])) if row["n_subjects"] else ABSENT)
         rows.append(cells)
     table = Table(
@@ -80,34 +91,48 @@ def ablation_section(results: Results, meta: Meta) -> Section | None:
     return Section("What each phase contributes", [], [table])
 
 
-def distance_section(results: Results) -> Section | None:
-    """Surface distances of the structures, medians over all structures' subjects."""
+def distance_section(results: Results, structures: Sequence[str]) -> Section | None:
+    """Surface distances of each structure, baseline and augmented."""
     table = results.surface_distances
     if table.empty:
         return None
-    chosen = {(n, arm) for n, arm in results.augmented.items()}
-    rows = []
-    parts = table.groupby(["labels", "arm"], sort=False)  # the table's own order: baseline first
-    for (labels, arm), part in parts:
-        if arm != "baseline" and (labels, arm) not in chosen:
-            continue
-        cells = [Cell(f"N = {labels}, {arm_title(str(arm))}")]
-        for metric in ("hd95_mm", "asd_mm"):
-            of_metric = part[part["metric"] == metric]
-            n = f"n = {of_metric['n_subjects'].min()}" if len(of_metric) else ""
-            cells.append(number(of_metric["median_mm"].mean(), 2, note=n))
-        cells.append(Cell(str(int(part["n_infinite"].max()))))
-        rows.append(cells)
+    by_cell = rows_by(table, "structure", "labels", "arm", "metric")
+    arms = [(labels, "baseline") for labels in label_counts(table)]
+    arms += list(results.augmented.items())
+    columns = sorted(arms, key=lambda group: (group[0], group[1] != "baseline"))
+    rows = [
+        [
+            Cell(structure_title(structure)),
+            *(
+                _distance_cell(*(by_cell.get((structure, *column, name)) for name in _DISTANCES))
+                for column in columns
+            ),
+        ]
+        for structure in structures
+    ]
     table_part = Table(
-        "Surface distances.",
-        "Median over test subjects of each structure, averaged over the structures; n is the "
-        "smallest of any structure. Missed: most subjects in whom one structure was not found at "
-        "all, which counts as infinitely far. Not in the paper. Every structure:",
-        ["", "95 % Hausdorff (mm)", "mean distance (mm)", "missed"],
+        "Surface distances (mm).",
+        "95th percentile of the Hausdorff distance, and below it the mean surface distance: "
+        "medians over the test subjects, by label count; * augmented. A structure that was not "
+        f"found at all is missed and counts as infinitely far ({INFINITY}); a subject without it "
+        "in the reference is empty and left out. Not in the paper. Every arm:",
+        ["", *(group_name((labels, arm != "baseline")) for labels, arm in columns)],
         rows,
         "tables/surface_distances.csv",
     )
     return Section("Surface distances", [], [table_part])
+
+
+def _distance_cell(hausdorff: Row | None, mean: Row | None) -> Cell:
+    """The Hausdorff distance; the mean distance and the counts are its note."""
+    if hausdorff is None or mean is None:
+        return ABSENT
+    counts = [f"n = {hausdorff['n_subjects']}"]
+    for name, word in (("n_infinite", "missed"), ("n_excluded", "empty")):
+        if hausdorff[name]:
+            counts.append(f"{hausdorff[name]} {word}")
+    lines = [number(mean["median_mm"], 2).text, ", ".join(counts)]
+    return number(hausdorff["median_mm"], 2, note="\n".join(lines))
 
 
 def _structure_table(results: Results, meta: Meta) -> Table:

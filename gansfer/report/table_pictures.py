@@ -41,7 +41,12 @@ def draw_tables(folder: Path, sections: Sequence[Section]) -> list[Path]:
 
 def table_figure(table: Table) -> Figure:
     """A table with its title above: the first column to the left, the others to the right."""
-    columns = list(zip(*table.rows, strict=True)) or [() for _ in table.headers]
+    rows = [list(_placed(row)) for row in table.rows]
+    # A cell of several columns is given room by the others of its columns.
+    columns = [
+        [cell for row in rows for place, cell in row if place == k and cell.columns == 1]
+        for k in range(len(table.headers))
+    ]
     widths = [
         _GAP_INCHES + _CHARACTER_INCHES * max([len(header), *map(_characters, cells)])
         for header, cells in zip(table.headers, columns, strict=True)
@@ -54,9 +59,10 @@ def table_figure(table: Table) -> Figure:
     axes = figure.add_axes((0, 0, 1, 1), xlim=(0, figure.get_figwidth()), ylim=(height, 0))
     axes.axis("off")
 
-    def put(column: int, y: float, text: str, points: float, **more: Any) -> None:
-        x = _GAP_INCHES if column == 0 else sum(widths[: column + 1])
-        side = "left" if column == 0 else "right"
+    def put(column: int, y: float, text: str, points: float, n: int = 1, **more: Any) -> None:
+        left, right = sum(widths[:column]), sum(widths[: column + n])
+        x = _GAP_INCHES if column == 0 else (left + _GAP_INCHES + right) / 2 if n > 1 else right
+        side = "left" if column == 0 else "center" if n > 1 else "right"
         axes.text(x, y, text, fontsize=points, ha=side, va="center", parse_math=False, **more)
 
     for n, line in enumerate(title):
@@ -66,15 +72,16 @@ def table_figure(table: Table) -> Figure:
         put(column, y, header, _TEXT_POINTS, weight="bold")
     y += 0.6 * _LINE_INCHES
     axes.axhline(y, color="0.2", linewidth=0.8)
-    for row, row_height in zip(table.rows, heights, strict=True):
-        for column, cell in enumerate(row):
+    for row, row_height in zip(rows, heights, strict=True):
+        for column, cell in row:
             weight = "bold" if cell.kind == "strong" or column == 0 else "normal"
             colour = _COLOURS.get(cell.kind, "0.1")
             line_y = y + row_height / 2 - 0.375 * _LINE_INCHES * _note_lines(cell)
-            put(column, line_y, cell.text, _TEXT_POINTS, weight=weight, color=colour)
+            n = cell.columns
+            put(column, line_y, cell.text, _TEXT_POINTS, n, weight=weight, color=colour)
             for note in cell.note.splitlines():
                 line_y += 0.75 * _LINE_INCHES
-                put(column, line_y, note, _NOTE_POINTS, color="0.45")
+                put(column, line_y, note, _NOTE_POINTS, n, color="0.45")
         y += row_height
         axes.axhline(y, color="0.85", linewidth=0.5)
     return figure
@@ -83,6 +90,14 @@ def table_figure(table: Table) -> Figure:
 def _tables(sections: Sequence[Section]) -> Iterator[Table]:
     for section in sections:
         yield from (part for part in section.parts if isinstance(part, Table) and part.csv)
+
+
+def _placed(row: Sequence[Cell]) -> Iterator[tuple[int, Cell]]:
+    """Each cell with the first of its columns."""
+    column = 0
+    for cell in row:
+        yield column, cell
+        column += cell.columns
 
 
 def _characters(cell: Cell) -> int:

@@ -11,6 +11,7 @@ at the same seeds.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -227,24 +228,31 @@ def surface_distances(metrics: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns labels, arm, structure, metric ("hd95_mm", "asd_mm"), n_subjects, n_infinite,
-        median_mm, upper_quartile_mm.
+        n_excluded (empty reference), median_mm, upper_quartile_mm (NaN without subjects).
     """
     parts = []
     for metric in ("hd95_mm", "asd_mm"):
-        values = values_by_subject(metrics, "test", metric).dropna(subset="value")
+        values = values_by_subject(metrics, "test", metric)
         values = values.assign(infinite=np.isinf(values["value"]))
         parts.append(
             values.groupby(["labels", "arm", "structure"], as_index=False)
             .agg(
                 n_subjects=("value", "count"),
                 n_infinite=("infinite", "sum"),
-                median_mm=("value", lambda v: np.quantile(v, 0.5, method="nearest")),
-                upper_quartile_mm=("value", lambda v: np.quantile(v, 0.75, method="nearest")),
+                n_excluded=("value", lambda v: v.isna().sum()),
+                median_mm=("value", lambda v: _nearest_quantile(v, 0.5)),
+                upper_quartile_mm=("value", lambda v: _nearest_quantile(v, 0.75)),
             )
             .assign(metric=metric)
         )
-    order = ["labels", "arm", "structure", "metric", "n_subjects", "n_infinite", "median_mm"]
-    return _in_order(pd.concat(parts)[[*order, "upper_quartile_mm"]])
+    order = ["labels", "arm", "structure", "metric", "n_subjects", "n_infinite", "n_excluded"]
+    return _in_order(pd.concat(parts)[[*order, "median_mm", "upper_quartile_mm"]])
+
+
+def _nearest_quantile(values: pd.Series, fraction: float) -> float:
+    """A quantile that is one of the values, as between a number and infinity there is none."""
+    known = values.dropna()
+    return float(np.quantile(known, fraction, method="nearest")) if len(known) else math.nan
 
 
 def _summary(strata: pd.DataFrame, column: str) -> pd.DataFrame:

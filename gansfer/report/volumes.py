@@ -35,14 +35,15 @@ def table_ii(
 
     Returns:
         Columns source ("baseline", "augmented", "reference"), labels (0 for the reference), arm,
-        measure ("accuracy", "auc"), percent, n_very_mild, n_mild, p_naive and p_corrected (of
-        augmented against baseline), p_reference_naive and p_reference (corrected; against the
-        reference), mark_naive and mark (by either). Empty where a group has fewer subjects than
-        `folds`.
+        measure ("accuracy", "auc"), percent, n_very_mild, n_mild, n_left_out (they lack a volume),
+        p_naive and p_corrected (of augmented against baseline), p_reference_naive and p_reference
+        (corrected; against the reference), mark_naive and mark (by either).
+        Empty where a group has fewer subjects than `folds`.
     """
     columns = ["source", "labels", "arm", "measure", "percent", "n_very_mild", "n_mild"]
+    columns += ["n_left_out"]
     columns += ["p_naive", "p_corrected", "p_reference_naive", "p_reference", "mark_naive", "mark"]
-    features, positive = _volume_features(metrics, augmented, structures)
+    features, positive, n_left_out = _volume_features(metrics, augmented, structures)
     if not features or min(positive.sum(), (~positive).sum()) < folds:
         return pd.DataFrame(columns=columns)
     results: dict[tuple[str, int], Stratification] = {
@@ -61,6 +62,7 @@ def table_ii(
                 "percent": 100 * float(result.values_rk(measure).mean()),
                 "n_very_mild": result.n_negative,
                 "n_mild": result.n_positive,
+                "n_left_out": n_left_out,
                 "mark_naive": "",
                 "mark": "",
             }
@@ -80,13 +82,12 @@ def volume_agreement(metrics: pd.DataFrame, augmented: Mapping[int, str]) -> pd.
     """Bias and 95 % limits of agreement of the cohort's volumes against the references'.
 
     Returns:
-        Columns labels, arm, structure, n_subjects, bias_mm3, low_mm3, high_mm3, reference_mm3.
+        Columns labels, arm, structure, n_subjects, n_empty (left out: the reference lacks the
+        structure), bias_mm3, low_mm3, high_mm3, reference_mm3.
     """
     measured = values_by_subject(metrics, "cohort", "volume_mm3")
-    reference = values_by_subject(metrics, "cohort", "reference_volume_mm3")
-    volumes = reference.groupby(["structure", "subject"]).agg(value=("value", "mean"))
     both = measured.merge(
-        volumes.reset_index(), on=["structure", "subject"], suffixes=("", "_reference")
+        _reference_volumes(metrics), on=["structure", "subject"], suffixes=("", "_reference")
     )
     wanted = both["arm"].eq("baseline") | both["arm"].eq(both["labels"].map(dict(augmented)))
     rows = []
@@ -98,20 +99,36 @@ def volume_agreement(metrics: pd.DataFrame, augmented: Mapping[int, str]) -> pd.
                 "arm": arm,
                 "structure": structure,
                 "n_subjects": agreement.n,
+                "n_empty": int(part["value_reference"].isna().sum()),
                 "bias_mm3": agreement.bias,
                 "low_mm3": agreement.low,
                 "high_mm3": agreement.high,
                 "reference_mm3": part["value_reference"].mean(),
             }
         )
-    columns = ["labels", "arm", "structure", "n_subjects", "bias_mm3", "low_mm3", "high_mm3"]
-    return pd.DataFrame(rows, columns=[*columns, "reference_mm3"])
+    columns = ["labels", "arm", "structure", "n_subjects", "n_empty"]
+    columns += ["bias_mm3", "low_mm3", "high_mm3", "reference_mm3"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _reference_volumes(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Columns structure, subject, value (mm³; NaN where the reference lacks the structure).
+
+    A reference without a structure says nothing of its size: 0 mm³ would be no measurement.
+    """
+    rows = values_by_subject(metrics, "cohort", "reference_volume_mm3")
+    rows = rows.groupby(["structure", "subject"], as_index=False).agg(value=("value", "mean"))
+    return rows.assign(value=rows["value"].where(rows["value"] > 0))
 
 
 def _volume_features(
     metrics: pd.DataFrame, augmented: Mapping[int, str], structures: Sequence[str]
-) -> tuple[dict[tuple[str, int], np.ndarray], np.ndarray]:
-    """(source, labels) -> [N, F] volumes of those who have all, and who of them has CDR 1+."""
+) -> tuple[dict[tuple[str, int], np.ndarray], np.ndarray, int]:
+    """Volumes of the N subjects with CDR 0.5 or more who have every volume.
+
+    Returns:
+        (source, labels) -> [N, F]; who of the N has CDR 1 or more; how many lack a volume.
+    """
     compared = compared_rows(metrics, augmented, "cohort", across_label_counts=True)
     measured = values_by_subject(compared, "cohort", "volume_mm3")
     wide: dict[tuple[str, int], pd.DataFrame] = {}
@@ -122,13 +139,12 @@ def _volume_features(
                 wide[source, labels] = rows.pivot(
                     index="subject", columns="structure", values="value"
                 )
-    reference = values_by_subject(metrics, "cohort", "reference_volume_mm3")
+    reference = _reference_volumes(metrics)
     if len(reference):
-        wide["reference", 0] = reference.pivot_table(
-            index="subject", columns="structure", values="value"
-        )
+        wide["reference", 0] = reference.pivot(index="subject", columns="structure", values="value")
     cdr = measured.groupby("subject")["cdr"].first()
     subjects = cdr[cdr >= 0.5].index
+    n_rated = len(subjects)
     for key, table in wide.items():
         wide[key] = table.reindex(columns=list(structures))
         subjects = subjects.intersection(wide[key].dropna().index)
@@ -137,4 +153,4 @@ def _volume_features(
         key: table.loc[subjects, list(structures)].to_numpy(np.float64)
         for key, table in wide.items()
     }
-    return features, (cdr.loc[subjects] >= 1).to_numpy()
+    return features, (cdr.loc[subjects] >= 1).to_numpy(), n_rated - len(subjects)

@@ -25,12 +25,12 @@ def results(
     return compute(noisy, expected, meta, labelled)
 
 
-def _table_ii(results: Results, meta: Meta, **augmented: Any) -> Table:
-    columns = {"labels": 6, "n_very_mild": 69, "n_mild": 30, "percent": 65.0}
+def _table_ii(results: Results, meta: Meta, with_reference: bool = True, **augmented: Any) -> Table:
+    columns = {"n_very_mild": 69, "n_mild": 30, "n_left_out": 2, "percent": 65.0}
     blank = {"p_naive": float("nan"), "p_corrected": float("nan")}
     rows = [
-        {**columns, **blank, "source": source, "measure": measure, "mark": DAGGER}
-        for source in ("baseline", "augmented")
+        {**columns, **blank, "source": source, "labels": n, "measure": measure, "mark": DAGGER}
+        for source, n in [("baseline", 6), ("augmented", 6), ("reference", 0)][: 2 + with_reference]
         for measure in ("accuracy", "auc")
     ]
     table = pd.DataFrame(rows).assign(mark_naive=DAGGER)
@@ -62,6 +62,31 @@ def test_table_ii_shows_both_p_values_and_where_their_marks_differ(
     (cell,) = [row[1] for row in sure.rows if row[0].text == "AUC, augmented"]
     assert cell.kind == "strong"
     assert "naive: lower" in cell.note
+
+
+def test_table_ii_without_references_does_not_speak_of_their_marks(
+    results: Results, meta: Meta
+) -> None:
+    with_them, without = (_table_ii(results, meta, there) for there in (True, False))
+    assert "69 subjects with CDR 0.5 and 30 with CDR 1 or more (2 left out" in without.caption
+    assert "symbols" in with_them.caption
+    assert "symbols" not in without.caption and DAGGER not in without.caption
+    for table, text in ((with_them, "65.0"), (without, "\N{EN DASH}")):
+        (row,) = [row for row in table.rows if row[0].text == "AUC, reference"]
+        assert [cell.text for cell in row] == ["AUC, reference", text]
+        assert row[1].columns == len(table.headers) - 1
+
+
+def test_the_table_of_volumes_counts_empty_references(results: Results, meta: Meta) -> None:
+    agreement = results.volume_agreement.copy()
+    agreement.loc[agreement["structure"] == "amygdala", "n_empty"] = 3
+    section = stratification_section(replace(results, volume_agreement=agreement), meta)
+    assert section is not None
+    table = section.parts[-1]
+    assert isinstance(table, Table)
+    last = {row[0].text: row[-1] for row in table.rows}
+    assert last["Amygdala"].note == "3 empty"
+    assert last["Caudate"].note == ""
 
 
 def test_the_kernels_width_is_drawn_and_said(

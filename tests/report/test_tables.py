@@ -123,6 +123,17 @@ def test_surface_distances_are_medians_that_a_miss_worsens(metrics: pd.DataFrame
     assert row["median_mm"] in [pytest.approx(distances[5]), pytest.approx(distances[6])]
 
 
+def test_a_distance_to_an_empty_reference_is_counted(metrics: pd.DataFrame) -> None:
+    empty = metrics["metric"].isin(["hd95_mm", "asd_mm"])
+    some = empty & (metrics["structure"] == "caudate") & (metrics["subject"] == "L00")
+    every = empty & (metrics["structure"] == "putamen")
+    table = tables.surface_distances(metrics.assign(value=metrics["value"].mask(some | every)))
+    of = table[table["metric"] == "hd95_mm"].groupby("structure")
+    assert set(of["n_subjects"].get_group("caudate")) == {4 * 2 + 3, 3}  # the ablation: one fold
+    assert set(of["n_excluded"].get_group("caudate")) == {1}
+    assert of["median_mm"].get_group("putamen").isna().all()
+
+
 def test_a_missing_column_is_named(metrics: pd.DataFrame) -> None:
     with pytest.raises(UserError, match=r"metrics: no column arm; found seed, .* wanted seed"):
         tables.checked(metrics.drop(columns="arm"))

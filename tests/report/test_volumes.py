@@ -79,3 +79,34 @@ def test_volume_agreement_is_measured_minus_reference(metrics: pd.DataFrame) -> 
     assert row["high_mm3"] == pytest.approx(np.mean(errors) + 1.96 * np.std(errors, ddof=1))
     assert row["n_subjects"] == 24
     assert set(table["arm"]) == {"baseline", "ratio-2to1"}
+
+
+@pytest.fixture(scope="module")
+def emptied(metrics: pd.DataFrame) -> pd.DataFrame:
+    """Three references lack the amygdala: U01 (CDR 0.5), U02 (CDR 1) and U03 (CDR 0)."""
+    empty = metrics["metric"].eq("reference_volume_mm3") & metrics["structure"].eq("amygdala")
+    empty &= metrics["subject"].isin(["U01", "U02", "U03"])
+    return metrics.assign(value=metrics["value"].mask(empty, 0.0))
+
+
+def test_an_empty_reference_is_counted_and_not_averaged_in(
+    metrics: pd.DataFrame, emptied: pd.DataFrame
+) -> None:
+    before, after = (
+        volumes.volume_agreement(table, AUGMENTED).set_index(["structure", "labels", "arm"])
+        for table in (metrics, emptied)
+    )
+    row = after.loc[("amygdala", 1, "baseline")]
+    assert (row["n_subjects"], row["n_empty"]) == (21, 3)
+    errors = [-30.0 + (ord(f"U{i:02d}"[-1]) + 1) % 5 for i in range(24) if i not in (1, 2, 3)]
+    assert row["bias_mm3"] == pytest.approx(np.mean(errors))
+    assert row["reference_mm3"] > 1000
+    others = [name for name in after.index if name[0] != "amygdala"]
+    pd.testing.assert_frame_equal(after.loc[others], before.loc[others])
+    assert set(before["n_empty"]) == {0}
+
+
+def test_an_empty_reference_is_no_volume_of_table_ii(emptied: pd.DataFrame) -> None:
+    table = _table_ii(emptied)
+    assert set(table["n_very_mild"]) == set(table["n_mild"]) == {7}
+    assert set(table["n_left_out"]) == {2}  # of those with CDR 0.5 or more
