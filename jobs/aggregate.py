@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pandas as pd
@@ -13,23 +12,16 @@ from gansfer.cohort.shards import TABLE_NAME
 from gansfer.cohort.subjects import Subject
 from gansfer.cohort.table import read_table
 from gansfer.report.build import ReportSummary, build_report
-from gansfer.report.pictures import Kind, Picture
 from gansfer.report.results import Meta
 from gansfer.report.tables import COLUMNS
 from jobs.context import Context, Outcome
 from jobs.plan import Plan, Task
+from jobs.report_files import pictures_of, planned_files, quality_of
 from jobs.report_words import dataset_words, pool_rule, reference_rule
 from jobs.spec import STAGES
 from jobs.storage import Ledger, Storage
 
 _SETS = {"train_segmenter": "test", "propagate": "test", "segment_cohort": "cohort"}
-_SYNTHETIC_KINDS: tuple[Kind, ...] = (
-    "latents",
-    "embedding",
-    "postprocessing",
-    "rejected",
-    "nearest",
-)
 
 
 def aggregate(context: Context) -> Outcome:
@@ -42,14 +34,16 @@ def write_report(plan: Plan, storage: Storage) -> ReportSummary:
     """Write the report from the products of the tasks that are done."""
     ledger = Ledger(plan, storage)
     subjects = _subjects(storage)
+    files = planned_files(plan, storage, ledger)
     return build_report(
         storage.report,
         _metrics(plan, storage, ledger, subjects),
         _expected(plan, ledger),
         _meta(plan, ledger),
         _labelled(subjects.values()),
-        _pictures(plan, storage, ledger),
-        _quality(plan, storage, ledger),
+        pictures_of(files),
+        quality_of(files),
+        files,
     )
 
 
@@ -159,11 +153,21 @@ def _expected(plan: Plan, ledger: Ledger) -> pd.DataFrame:
             "labels": task.cell.labels,
             "arm": task.cell.arm.name,
             "set": _SETS[task.stage],
+            "stale": _why_stale(task, ledger),
         }
         for task in plan.tasks
         if _is_measured(task) and task.cell.arm is not None
     ]
     return pd.DataFrame(rows)
+
+
+def _why_stale(task: Task, ledger: Ledger) -> str:
+    """The first cause of a task's being stale; empty where it is not."""
+    finding = ledger.finding(task)
+    if finding.state != "stale":
+        return ""
+    causes = (_why_stale(ledger.plan.by_id[need], ledger) for need in task.needs)
+    return next((cause for cause in causes if cause), finding.why)
 
 
 def _meta(plan: Plan, ledger: Ledger) -> Meta:
@@ -202,41 +206,3 @@ def _meta(plan: Plan, ledger: Ledger) -> Meta:
         stratification_repeats=settings.stratification_repeats,
         kernel_bandwidth_years=settings.kernel_bandwidth_years,
     )
-
-
-def _pictures(plan: Plan, storage: Storage, ledger: Ledger) -> list[Picture]:
-    """Sample grids and loss curves of every GAN, and what shows its slices, where it is done."""
-    pictures = []
-    for task in plan.of_stage("train_gan"):
-        for phase in (1, 2, 3):
-            folder = storage.phase(task, phase)
-            pictures += _pictures_of(task, folder, ("samples", "losses"), ledger, phase)
-    for task in plan.of_stage("synthesise"):
-        pictures += _pictures_of(task, storage.folder(task), _SYNTHETIC_KINDS, ledger)
-    return pictures
-
-
-def _pictures_of(
-    task: Task, folder: Path, kinds: Sequence[Kind], ledger: Ledger, phase: int | None = None
-) -> list[Picture]:
-    if not ledger.done(task):
-        return []
-    cell = task.cell
-    return [
-        Picture(kind, path, cell.seed, cell.fold, cell.labels, cell.group, phase)
-        for kind in kinds
-        if (path := folder / f"{kind}.png").exists()
-    ]
-
-
-def _quality(plan: Plan, storage: Storage, ledger: Ledger) -> pd.DataFrame:
-    """All `quality.csv` of the synthetic slices as one table, with the cell."""
-    tables = []
-    for task in plan.of_stage("synthesise"):
-        path = storage.folder(task) / "quality.csv"
-        if ledger.done(task) and path.exists():
-            cell = task.cell
-            table = pd.read_csv(path)
-            place = {"seed": cell.seed, "fold": cell.fold, "labels": cell.labels}
-            tables.append(table.assign(**place, group=cell.group))
-    return pd.concat(tables) if tables else pd.DataFrame()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from gansfer.report.cells import duration, p_value, signed
 from gansfer.report.cohort_sections import cohort_section, stratification_section
-from gansfer.report.completeness import completeness_line, missing_in_words
+from gansfer.report.completeness import completeness_line, missing_files, missing_in_words
 from gansfer.report.figures import draw_figures
 from gansfer.report.page import DASH, Bullets, Page, Part, Section, Terms, write_page
 from gansfer.report.pictures import Picture, picture_sections
@@ -31,6 +32,7 @@ from gansfer.report.structure_sections import (
 from gansfer.report.style import arm_title
 from gansfer.report.table_pictures import draw_tables
 
+_LOG = logging.getLogger(__name__)
 _GLOSSARY = (
     ("Dice (DSC)", "overlap of two segmentations: 0 none, 1 the same"),
     ("overall", "all structures as one foreground: the paper's primary measure"),
@@ -52,7 +54,7 @@ class ReportSummary:
         index: the page.
         complete: nothing that was planned is missing.
         state: the page's first line.
-        missing: one phrase for each (label count, arm, set) with missing folds.
+        missing: one phrase for each (label count, arm, set) with missing folds, and for files.
         console_header: column names of `console_rows`.
         console_rows: the key result, one row a label count.
     """
@@ -73,10 +75,13 @@ def build_report(
     labelled: pd.DataFrame,
     pictures: Sequence[Picture] = (),
     quality: pd.DataFrame | None = None,
+    files: pd.DataFrame | None = None,
 ) -> ReportSummary:
     """Write `tables/*.csv`, `figures/*.png` and `*.pdf`, and last `index.html`.
 
-    Each file is whole or absent; files of an earlier report that this one lacks are removed.
+    Each file is whole or absent; files of an earlier report that this one lacks are removed. An
+    earlier report with results is never replaced by one without: it is left as it is, with a
+    warning.
 
     Args:
         folder: the report's folder.
@@ -86,6 +91,8 @@ def build_report(
         labelled: every labelled person, tested or not: subject, age_years, cdr.
         pictures: PNGs of the stages, to be shown in the page.
         quality: measures of the synthetic slices, columns `quality_tables.COLUMNS`; None: none.
+        files: what the GANs are to leave for the report, there or not: columns seed, fold, labels,
+            group, file and there; None: nothing.
 
     Raises:
         UserError: the metrics lack a column, or a picture is no PNG.
@@ -93,34 +100,38 @@ def build_report(
     # Hundreds of tiny fits: threads cost them more than they bring.
     with threadpool_limits(1):
         results = compute(metrics, expected, meta, labelled)
+    state = completeness_line(results.missing, expected, files)
+    lacking = [] if files is None else missing_files(files)
+    phrases = [*missing_in_words(results.missing, expected["seed"].nunique()), *lacking]
+    index = folder / "index.html"
+    if metrics.empty and (folder / "tables" / "metrics.csv").exists():
+        state += " The report of before was kept."
+        _LOG.warning("%s: %s", index, state)
+        return ReportSummary(index, False, state, phrases, *_console(results))
     written = write_csvs(folder / "tables", results)
     figures = draw_figures(folder / "figures", results, meta)
-    synthetic = None if quality is None or quality.empty else quality_tables(quality)
+    synthetic = None if quality is None or quality.empty else quality_tables(quality, files)
     about_synthetic = None
     if synthetic is not None:
         written += write_tables(folder / "tables", synthetic)
         figures |= draw_quality_figures(folder / "figures", synthetic, meta["structures"])
         about_synthetic = quality_section(synthetic, meta["structures"], figures)
     written += [path for png in figures.values() for path in (png, png.with_suffix(".pdf"))]
-    state = completeness_line(results.missing, expected)
-    phrases = missing_in_words(results.missing, expected["seed"].nunique())
     sections = _sections(results, meta, figures, pictures, phrases, about_synthetic)
     written += draw_tables(folder, sections)
     page = Page(
         title=f"{meta['name']}: segmenting with few labels",
         state=state,
-        complete=results.missing.empty,
+        complete=not phrases,
         lead=_lead(meta, expected),
         facts=facts(results, meta),
         sections=sections,
         footer="After Bowles, Gunn, Hammers and Rueckert, “GANsfer Learning: Combining labelled "
         "and unlabelled data for GAN based data augmentation” (2018).",
     )
-    index = folder / "index.html"
     write_page(index, page)
     _remove_stale(folder, set(written))
-    header, rows = _console(results)
-    return ReportSummary(index, results.missing.empty, state, phrases, header, rows)
+    return ReportSummary(index, not phrases, state, phrases, *_console(results))
 
 
 def _lead(meta: Meta, expected: pd.DataFrame) -> list[str]:

@@ -17,16 +17,18 @@ def missing_cells(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame
 
     Args:
         metrics: the metrics.
-        expected: the planned cells: seed, fold (-1: to be chosen), labels, arm, set.
+        expected: the planned cells: seed, fold (-1: to be chosen), labels, arm, set, and, where
+            there is something of other settings, stale (why it does not count; else empty).
 
     Returns:
-        Columns seed, fold, labels, arm, set, subjects, subjects_expected (0: nobody knows).
+        Columns seed, fold, labels, arm, set, stale, subjects, subjects_expected (0: nobody knows).
     """
     cell = list(CELL)
     subjects = metrics.groupby(cell)["subject"].nunique().rename("subjects")
     shared = ["seed", "fold", "set"]
     everyone = metrics.groupby(shared)["subject"].nunique().rename("subjects_expected")
-    planned = expected[cell].drop_duplicates()
+    stale = expected.get("stale", "")
+    planned = expected[cell].assign(stale=stale).drop_duplicates(cell)
     planned = planned.join(subjects, on=cell).join(everyone, on=shared)
     planned[["subjects", "subjects_expected"]] = (
         planned[["subjects", "subjects_expected"]].fillna(0).astype(int)
@@ -35,32 +37,75 @@ def missing_cells(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame
     return planned[lacking].sort_values(cell).reset_index(drop=True)
 
 
-def completeness_line(missing: pd.DataFrame, expected: pd.DataFrame) -> str:
-    """The first line of a report: complete, or exactly what is missing."""
+def completeness_line(
+    missing: pd.DataFrame, expected: pd.DataFrame, files: pd.DataFrame | None = None
+) -> str:
+    """The first line of a report: complete, or exactly what is missing.
+
+    Args:
+        missing: of `missing_cells`.
+        expected: the planned cells.
+        files: what the GANs are to leave for the report (see `missing_files`); None: nothing.
+    """
     total = len(expected[list(CELL)].drop_duplicates())
-    if missing.empty:
+    lacking = [] if files is None else missing_files(files)
+    if missing.empty and not lacking:
         return f"Complete: all {total} planned results are here."
-    groups = missing_in_words(missing, expected["seed"].nunique())
-    listed = "; ".join(groups[:_LISTED])
-    rest = len(groups) - _LISTED
-    more = f"; and {rest} more (listed at the end of this page)" if rest > 0 else ""
-    verb = "is" if len(missing) == 1 else "are"
     if missing["subjects"].sum() == 0 and len(missing) == total:
-        return f"Incomplete: nothing of the {total} planned results is here yet."
+        return f"Incomplete: {_nothing(missing, total)}"
+    parts = [f"all {total} planned results are here, but not all pictures and measures of slices"]
+    if len(missing):
+        groups = missing_in_words(missing, expected["seed"].nunique())
+        listed = "; ".join(groups[:_LISTED])
+        rest = len(groups) - _LISTED
+        more = f"; and {rest} more (listed at the end of this page)" if rest > 0 else ""
+        verb = "is" if len(missing) == 1 else "are"
+        parts = [f"{len(missing)} of {total} planned results {verb} missing: {listed}{more}"]
+    if lacking:
+        parts.append(f"missing of the generated slices: {'; '.join(lacking)}")
+    return f"Incomplete: {'. Also '.join(parts)}. Every number below is from what is there."
+
+
+def missing_files(files: pd.DataFrame) -> list[str]:
+    """One phrase for the files that the same GANs lack.
+
+    Args:
+        files: columns seed, fold, labels, group, file (its name), there.
+    """
+    cell = ["seed", "fold", "labels", "group"]
+    names_by_cells: dict[tuple[object, ...], list[str]] = {}
+    for name, rows in files.groupby("file", sort=False):
+        absent = rows.loc[~rows["there"], cell]
+        if len(absent):
+            cells = tuple(absent.itertuples(index=False, name=None))
+            names_by_cells.setdefault(cells, []).append(str(name))
+    total = len(files[cell].drop_duplicates())
+    return [
+        f"{', '.join(names)} of {len(cells)} of {total} GANs"
+        for cells, names in names_by_cells.items()
+    ]
+
+
+def _nothing(missing: pd.DataFrame, total: int) -> str:
+    """That there is nothing; of what is stale, why it does not count."""
+    stale = missing["stale"] != ""
+    if not stale.any():
+        return f"nothing of the {total} planned results is here yet."
+    causes = "; ".join(dict.fromkeys(missing.loc[stale, "stale"]))
     return (
-        f"Incomplete: {len(missing)} of {total} planned results {verb} missing: {listed}{more}."
-        " Every number below is from what is there."
+        f"nothing of the {total} planned results is of today's settings; {stale.sum()} are stale: "
+        f"{causes}."
     )
 
 
 def missing_in_words(missing: pd.DataFrame, n_seeds: int = 1) -> list[str]:
-    """One phrase a (label count, arm, set), naming its missing folds, and seeds of several."""
+    """One phrase a (label count, arm, set, cause of being stale): its missing folds (and seeds)."""
     order = missing.assign(
         rank=missing["arm"].map(arm_order), partial=missing["subjects"] > 0
     ).sort_values(["labels", "rank", "set", "partial", "seed", "fold"])
     phrases = []
-    keys = ["labels", "arm", "set", "partial"]
-    for (labels, arm, set_name, partial), rows in order.groupby(keys, sort=False):
+    keys = ["labels", "arm", "set", "partial", "stale"]
+    for (labels, arm, set_name, partial, stale), rows in order.groupby(keys, sort=False):
         parts = [f"N = {labels}", arm_title(str(arm))]
         if set_name == "cohort":
             parts.append("on the cohort")
@@ -70,6 +115,8 @@ def missing_in_words(missing: pd.DataFrame, n_seeds: int = 1) -> list[str]:
             folds += f" of {_numbers('seed', rows['seed'].unique().tolist())}"
         if partial:
             folds += f" ({rows['subjects'].sum()} of {rows['subjects_expected'].sum()} subjects)"
+        if stale:
+            folds += f" (stale: {stale})"
         phrases.append(f"{' '.join(parts)}, {folds}")
     return phrases
 

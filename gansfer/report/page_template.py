@@ -43,6 +43,7 @@ figcaption, caption { color: var(--soft); font-size: .9rem; max-width: 52rem; }
 figcaption { margin-top: .5rem; }
 figcaption b, caption b { color: var(--ink); }
 .scroll { overflow-x: auto; margin: 1.2rem 0 1.8rem; }
+td[colspan] { text-align: center; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums;
         min-width: min(100%, 46rem); }
 caption { text-align: left; padding-bottom: .5rem; }

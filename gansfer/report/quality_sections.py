@@ -8,7 +8,7 @@ from pathlib import Path
 from gansfer.report.cells import ABSENT, figure_image, number, percent
 from gansfer.report.page import Cell, Part, Section, Table
 from gansfer.report.quality_figures import PHASES, TITLES
-from gansfer.report.quality_tables import SUMMARY, QualityTables, means_by
+from gansfer.report.quality_tables import SUMMARY, QualityTables, means_by, planned_cells
 from gansfer.report.rows import label_counts
 from gansfer.report.style import structure_title
 
@@ -55,6 +55,7 @@ def quality_section(
 
 def _quality_table(tables: QualityTables) -> Table:
     by_key = means_by(tables.synthetic_quality)
+    planned = planned_cells(tables.synthetic_quality)
     rows = []
     for labels in label_counts(tables.synthetic_quality):
         for phase in PHASES:
@@ -63,7 +64,8 @@ def _quality_table(tables: QualityTables) -> Table:
                 continue
             cells = [ABSENT if one is None else number(one[0], 2) for one in found]
             n_cells = min(one[1] for one in found if one is not None)
-            rows.append([Cell(f"N = {labels}, {_ROW_NAMES[phase]}"), *cells, Cell(str(n_cells))])
+            name = Cell(f"N = {labels}, {_ROW_NAMES[phase]}")
+            rows.append([name, *cells, _cells(n_cells, planned[labels])])
     return Table(
         "Realism and variety of synthetic slices.",
         "Means over cells, with their number. SWD: sliced Wasserstein distance of 7 x 7 patches, "
@@ -77,8 +79,14 @@ def _quality_table(tables: QualityTables) -> Table:
     )
 
 
+def _cells(n: int, n_planned: int) -> Cell:
+    """How many cells a mean is over; red where it should be over more."""
+    return Cell(str(n)) if n >= n_planned else Cell(f"{n} of {n_planned}", kind="partial")
+
+
 def _memorisation_table(tables: QualityTables) -> Table:
     by_key = means_by(tables.synthetic_memorisation)
+    planned = planned_cells(tables.synthetic_memorisation)
     rows = []
     for labels in label_counts(tables.synthetic_memorisation):
         for phase in PHASES[1:]:
@@ -98,7 +106,7 @@ def _memorisation_table(tables: QualityTables) -> Table:
                     Cell(f"N = {labels}, phase {phase}"),
                     *cells,
                     Cell(f"{100 * nearer[0]:.1f}\N{NO-BREAK SPACE}%"),
-                    Cell(str(nearer[1])),
+                    _cells(nearer[1], planned[labels]),
                 ]
             )
     return Table(
@@ -117,6 +125,7 @@ def _memorisation_table(tables: QualityTables) -> Table:
 def _label_table(tables: QualityTables, structures: Sequence[str]) -> Table:
     by_key = means_by(tables.synthetic_labels)
     counts = label_counts(tables.synthetic_labels)
+    planned = planned_cells(tables.synthetic_labels)
     rows = []
     for structure in structures:
         cells = [Cell(structure_title(structure))]
@@ -131,7 +140,9 @@ def _label_table(tables: QualityTables, structures: Sequence[str]) -> Table:
             if real is None or made is None or not real[0] > 0:
                 cells.append(ABSENT)
                 continue
+            whole = made[1] >= planned[labels]
             notes = [
+                "" if whole else f"{made[1]} of {planned[labels]} cells",
                 "" if shift is None else f"{shift[0]:.1f} mm off",
                 "" if dice is None else f"Dice {dice[0]:.2f}",
             ]
@@ -139,6 +150,7 @@ def _label_table(tables: QualityTables, structures: Sequence[str]) -> Table:
                 Cell(
                     f"{100 * made[0] / real[0]:.0f}\N{NO-BREAK SPACE}%",
                     ", ".join(note for note in notes if note),
+                    "" if whole else "partial",
                 )
             )
         rows.append(cells)

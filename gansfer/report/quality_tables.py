@@ -15,6 +15,7 @@ from gansfer.atomic import write_text
 from gansfer.errors import UserError
 
 COLUMNS = ("seed", "fold", "labels", "group", "phase", "measure", "part", "value", "n")
+FILE_NAME = "quality.csv"
 WASSERSTEIN_MR, WASSERSTEIN_LABELS = "sliced_wasserstein_mr", "sliced_wasserstein_labels"
 SUMMARY = (WASSERSTEIN_MR, WASSERSTEIN_LABELS, "precision", "recall", "density", "coverage")
 _SHAPES = ("present_fraction", "volume_mm3", "area_distance_mm2", "centroid_shift_mm")
@@ -24,9 +25,9 @@ _KEYS = ("labels", "phase", "measure")
 
 @dataclass(frozen=True)
 class QualityTables:
-    """Each becomes `tables/<field>.csv`, a row a mean: keys, `mean`, `n_cells`, `n_slices`.
+    """Each becomes `tables/<field>.csv`, a row a mean.
 
-    `n_slices` is the fewest of any cell.
+    Columns: keys, `mean`, `n_cells`, `n_slices` (the fewest of any cell), `n_cells_planned`.
     """
 
     synthetic_quality: pd.DataFrame
@@ -35,11 +36,12 @@ class QualityTables:
     synthetic_areas: pd.DataFrame
 
 
-def quality_tables(quality: pd.DataFrame) -> QualityTables:
+def quality_tables(quality: pd.DataFrame, files: pd.DataFrame | None = None) -> QualityTables:
     """Average the cells' measures; a value that is not there is left out and not counted.
 
     Args:
         quality: columns `COLUMNS`, a row a number.
+        files: what the GANs are to leave, columns labels and file; None: no more than is there.
 
     Raises:
         UserError: a column is missing.
@@ -49,14 +51,24 @@ def quality_tables(quality: pd.DataFrame) -> QualityTables:
         raise UserError(f"quality table: no column {', '.join(absent)}; expected {COLUMNS}")
     there = quality[quality["value"].notna()]
     named = there["measure"].isin
+    planned = quality[["seed", "fold", "labels", "group"]].drop_duplicates()
+    if files is not None:
+        planned = files[files["file"] == FILE_NAME]
+    cells = planned.groupby("labels").size()
+    by_part = (*_KEYS, "part")
+    areas = there["measure"].str.startswith("area_mm2_p")
     return QualityTables(
-        synthetic_quality=_means(_summarised(there), _KEYS),
-        synthetic_memorisation=_means(there[named(_AUDIT)], _KEYS),
-        synthetic_labels=_means(there[named((*_SHAPES, "dice_with_nearest"))], (*_KEYS, "part")),
-        synthetic_areas=_means(
-            there[there["measure"].str.startswith("area_mm2_p")], (*_KEYS, "part")
-        ),
+        synthetic_quality=_means(_summarised(there), _KEYS, cells),
+        synthetic_memorisation=_means(there[named(_AUDIT)], _KEYS, cells),
+        synthetic_labels=_means(there[named((*_SHAPES, "dice_with_nearest"))], by_part, cells),
+        synthetic_areas=_means(there[areas], by_part, cells),
     )
+
+
+def planned_cells(table: pd.DataFrame) -> Mapping[int, int]:
+    """Label count -> cells that were to be measured, of one of the tables."""
+    rows = table[["labels", "n_cells_planned"]].drop_duplicates().to_dict("records")
+    return {int(row["labels"]): int(row["n_cells_planned"]) for row in rows}
 
 
 def write_tables(folder: Path, tables: QualityTables) -> list[Path]:
@@ -92,7 +104,10 @@ def _summarised(quality: pd.DataFrame) -> pd.DataFrame:
     return rows.groupby(cell, as_index=False).agg(value=("value", "mean"), n=("n", "min"))
 
 
-def _means(quality: pd.DataFrame, keys: tuple[str, ...]) -> pd.DataFrame:
-    return quality.groupby(list(keys), as_index=False).agg(
+def _means(
+    quality: pd.DataFrame, keys: tuple[str, ...], planned_by_labels: pd.Series
+) -> pd.DataFrame:
+    table = quality.groupby(list(keys), as_index=False).agg(
         mean=("value", "mean"), n_cells=("value", "size"), n_slices=("n", "min")
     )
+    return table.assign(n_cells_planned=table["labels"].map(planned_by_labels))

@@ -111,9 +111,8 @@ def distance_section(results: Results, structures: Sequence[str]) -> Section | N
         for structure in structures
     ]
     table_part = Table(
-        "Surface distances (mm).",
-        "95th percentile of the Hausdorff distance, and below it the mean surface distance: "
-        "medians over the test subjects, by label count; * augmented. A structure that was not "
+        "95 % Hausdorff distance, below it the mean surface distance (mm).",
+        "Medians over the test subjects, by label count; * augmented. A structure that was not "
         f"found at all is missed and counts as infinitely far ({INFINITY}); a subject without it "
         "in the reference is empty and left out. Not in the paper. Every arm:",
         ["", *(group_name((labels, arm != "baseline")) for labels, arm in columns)],

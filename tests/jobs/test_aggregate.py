@@ -8,7 +8,8 @@ import numpy as np
 
 from gansfer.cohort.subjects import Subject
 from jobs import aggregate
-from tests.jobs.experiments import COHORT_BASELINE, Trial
+from jobs.report_files import pictures_of, planned_files, quality_of
+from tests.jobs.experiments import COHORT_BASELINE, SYNTHESISE, Trial
 
 
 def test_every_labelled_person_counts_as_labelled() -> None:
@@ -37,3 +38,45 @@ def test_the_analysis_fold_is_known_from_any_model_of_it(tmp_path: Path) -> None
     trial.storage.write_manifest(task, {**manifest, "facts": {"fold": 1}})
     expected = aggregate._expected(trial.plan, trial.ledger())
     assert list(expected.loc[expected["set"] == "cohort", "fold"]) == [1] * (1 + len(others))
+
+
+def test_the_first_cause_of_what_is_stale_is_given(tmp_path: Path) -> None:
+    chosen = {"analysis_fold": 0}
+    trial = Trial.make(tmp_path, grid=chosen)
+    trial.pretend(*(task.id for task in trial.plan.tasks))
+    now = trial.changed(grid=chosen, gan={"phase_3": {"images": 40}})
+    expected = aggregate._expected(now.plan, now.ledger()).set_index(["set", "arm"])["stale"]
+    assert expected["test", "baseline"] == ""
+    assert expected["test", "ratio-2to1"] == "gan.phase_3.images was 24, is 40"
+    assert expected["cohort", "ratio-2to1"] == "gan.phase_3.images was 24, is 40"
+
+
+def test_every_file_of_a_gan_is_planned_and_looked_for(tmp_path: Path) -> None:
+    trial = Trial.make(tmp_path)
+    trial.pretend(*(task.id for task in trial.plan.tasks))
+    folder = trial.folder(SYNTHESISE)
+    (folder / "latents.png").touch()
+    (folder / "quality.csv").write_text("phase,measure\n1,recall\n")
+    files = planned_files(trial.plan, trial.storage, trial.ledger())
+    assert set(files["file"]) == {
+        *(f"phase-{phase}/{kind}.png" for phase in (1, 2, 3) for kind in ("samples", "losses")),
+        *(f"{name}.png" for name in ("latents", "embedding", "postprocessing", "nearest")),
+        "rejected.png",
+        "quality.csv",
+    }
+    assert set(files.loc[files["there"], "file"]) == {"latents.png", "quality.csv"}
+    (picture,) = pictures_of(files)
+    assert (picture.kind, picture.phase, picture.labels) == ("latents", None, 1)
+    assert list(quality_of(files)["labels"]) == [1]
+
+
+def test_a_filter_that_keeps_all_has_no_picture_of_rejected_slices(tmp_path: Path) -> None:
+    trial = Trial.make(tmp_path)
+    trial.pretend(*(task.id for task in trial.plan.tasks))
+    task = trial.task(SYNTHESISE)
+    manifest = trial.storage.read_manifest(task)
+    assert manifest is not None
+    facts = {"phase_3": {"slices": 24, "kept": 24}}
+    trial.storage.write_manifest(task, {**manifest, "facts": facts})
+    files = planned_files(trial.plan, trial.storage, trial.ledger())
+    assert "rejected.png" not in set(files["file"])

@@ -168,6 +168,27 @@ def test_a_report_of_nothing_is_a_report(
     assert summary.console_rows == [("1", *["\N{EN DASH}"] * 6), ("6", *["\N{EN DASH}"] * 6)]
 
 
+@pytest.mark.usefixtures("no_figures")
+def test_a_report_with_results_is_not_replaced_by_one_without(
+    tmp_path: Path,
+    metrics: pd.DataFrame,
+    expected: pd.DataFrame,
+    meta: Meta,
+    labelled: pd.DataFrame,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one = (metrics["arm"] == "baseline") & (metrics["labels"] == 1) & (metrics["fold"] == 0)
+    _build(tmp_path, metrics[one], expected, meta, labelled)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    stale = expected.assign(stale="gan.phase_3.images was 24, is 40")
+    summary, _ = _build(tmp_path, pd.DataFrame(), stale, meta, labelled)
+    assert not summary.complete
+    assert "38 are stale: gan.phase_3.images was 24, is 40." in summary.state
+    assert summary.state.endswith("The report of before was kept.")
+    assert summary.state in caplog.text
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
+
+
 def test_one_cell_alone_makes_a_report_without_the_files_of_an_earlier_one(
     tmp_path: Path,
     metrics: pd.DataFrame,

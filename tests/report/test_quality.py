@@ -72,6 +72,21 @@ def test_distances_are_averaged_over_scales_then_over_cells(tables: QualityTable
     assert _mean(table, measure="precision", labels=6, phase=2) == (pytest.approx(0.7), 1)
 
 
+def test_means_over_fewer_cells_than_planned_say_so(quality: pd.DataFrame) -> None:
+    cells = [(fold, 1, "quality.csv") for fold in range(5)] + [(0, 6, "quality.csv")]
+    files = pd.DataFrame(cells, columns=["fold", "labels", "file"])
+    section = quality_section(quality_tables(quality, files), STRUCTURES, {})
+    assert section is not None
+    of_quality, of_copies, of_labels = (part for part in section.parts if isinstance(part, Table))
+    for table in (of_quality, of_copies):
+        shown = {row[0].text: row[-1] for row in table.rows}
+        assert shown["N = 1, phase 1"].text == "2 of 5"
+        assert shown["N = 1, phase 1"].kind == "partial"
+        assert shown["N = 6, phase 1"].text == "1"
+    assert of_labels.rows[0][1].note.startswith("2 of 5 cells")
+    assert of_labels.rows[0][2].kind == ""
+
+
 def test_a_hole_is_left_out_and_not_counted(quality: pd.DataFrame) -> None:
     holed = quality.copy()
     hole = (holed["measure"] == "precision") & (holed["fold"] == 1) & (holed["phase"] == 2)
