@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from gansfer.cohort.shards import TABLE_NAME
+from gansfer.cohort.splits import folds
 from gansfer.cohort.subjects import Subject
 from gansfer.cohort.table import read_table
 from gansfer.report.build import ReportSummary, build_report
@@ -38,7 +39,7 @@ def write_report(plan: Plan, storage: Storage) -> ReportSummary:
     return build_report(
         storage.report,
         _metrics(plan, storage, ledger, subjects),
-        _expected(plan, ledger),
+        _expected(plan, ledger, _people_by_fold(plan, subjects.values())),
         _meta(plan, ledger),
         _labelled(subjects.values()),
         pictures_of(files),
@@ -144,7 +145,18 @@ def _analysis_facts(plan: Plan, ledger: Ledger) -> dict[str, Any]:
     return {}
 
 
-def _expected(plan: Plan, ledger: Ledger) -> pd.DataFrame:
+def _people_by_fold(plan: Plan, subjects: Iterable[Subject]) -> dict[int, int]:
+    """How many labelled people each fold tests; empty while the cohort is not prepared."""
+    labelled = [one.id for one in subjects if one.labelled]
+    if not labelled:
+        return {}
+    experiment = plan.experiment
+    made = folds(labelled, experiment.grid.folds, experiment.seed)
+    return {fold.index: len(fold.test_ids) for fold in made}
+
+
+def _expected(plan: Plan, ledger: Ledger, people_by_fold: Mapping[int, int]) -> pd.DataFrame:
+    """The planned cells, as `completeness.missing_cells` wants them."""
     analysis_fold = _analysis_fold(plan, ledger)
     rows = [
         {
@@ -153,6 +165,7 @@ def _expected(plan: Plan, ledger: Ledger) -> pd.DataFrame:
             "labels": task.cell.labels,
             "arm": task.cell.arm.name,
             "set": _SETS[task.stage],
+            "people": 0 if task.cell.fold is None else people_by_fold.get(task.cell.fold, 0),
             "stale": _why_stale(task, ledger),
         }
         for task in plan.tasks

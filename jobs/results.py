@@ -9,7 +9,10 @@ from rich.table import Table
 
 
 def results_table(report: Path) -> Table:
-    """Mean overall DSC by arm (rows) and label count (columns), n subjects beside each."""
+    """Mean overall DSC by arm (rows) and label count (columns), n subjects beside each.
+
+    An arm that lacks some of its subjects has a dash: no mean is over holes.
+    """
     with (report / "tables" / "dsc_by_ratio.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     counts = sorted({int(row["labels"]) for row in rows})
@@ -24,6 +27,8 @@ def results_table(report: Path) -> Table:
 
 
 def _cell(row: dict[str, str] | None) -> str:
-    if row is None or not row["mean_dsc"]:
+    if row is None or not int(row["n_subjects"]):
         return "-"
+    if not row["mean_dsc"]:
+        return f"- ({row['n_subjects']} of {row['n_planned']})"
     return f"{float(row['mean_dsc']):.3f} ({row['n_subjects']})"

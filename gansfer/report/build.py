@@ -19,7 +19,7 @@ from gansfer.report.pictures import Picture, picture_sections
 from gansfer.report.quality_figures import draw_quality_figures
 from gansfer.report.quality_sections import quality_section
 from gansfer.report.quality_tables import quality_tables, write_tables
-from gansfer.report.result_sections import facts, key_section
+from gansfer.report.result_sections import augmented_name, facts, key_section
 from gansfer.report.results import Meta, Results, compute, write_csvs
 from gansfer.report.rival import rival_section
 from gansfer.report.rows import rows_by
@@ -29,7 +29,6 @@ from gansfer.report.structure_sections import (
     distance_section,
     structure_section,
 )
-from gansfer.report.style import arm_title
 from gansfer.report.table_pictures import draw_tables
 
 _LOG = logging.getLogger(__name__)
@@ -204,7 +203,7 @@ def _console(results: Results) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
                 str(labels),
                 f"{row['baseline']:.3f}",
                 f"{row['augmented']:.3f}",
-                arm_title(row["arm"]),
+                augmented_name(results, labels),
                 signed(row["difference"]),
                 f"{row['improved']} of {row['n_subjects']}",
                 p_value(row["p_wilcoxon_holm"]),

@@ -17,24 +17,54 @@ def missing_cells(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame
 
     Args:
         metrics: the metrics.
-        expected: the planned cells: seed, fold (-1: to be chosen), labels, arm, set, and, where
-            there is something of other settings, stale (why it does not count; else empty).
+        expected: the planned cells: seed, fold (-1: to be chosen), labels, arm, set; if known also
+            people (how many the cell is to measure; 0: nobody knows) and stale (why what is there
+            does not count; else empty).
 
     Returns:
         Columns seed, fold, labels, arm, set, stale, subjects, subjects_expected (0: nobody knows).
     """
+    planned = _planned_cells(metrics, expected)
+    lacking = planned["subjects"].eq(0) | planned["subjects"].lt(planned["subjects_expected"])
+    return planned[lacking].sort_values(list(CELL)).reset_index(drop=True)
+
+
+def people_by_arm(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
+    """How many people each arm has of those that it is to have, over all of its folds.
+
+    A person counts who is there at one seed or more.
+
+    Args:
+        metrics: the metrics.
+        expected: the planned cells, as of `missing_cells`.
+
+    Returns:
+        Columns labels, arm, set, n_people, n_planned (of the folds that anybody knows), whole.
+    """
+    fold = ["labels", "arm", "set", "fold"]
+    planned = _planned_cells(metrics, expected).groupby(fold)["subjects_expected"].max()
+    there = metrics.groupby(fold)["subject"].nunique().reindex(planned.index, fill_value=0)
+    folds = pd.DataFrame({"n_people": there, "n_planned": planned})
+    folds["whole"] = (there > 0) & (there >= planned)
+    arms = folds.groupby(["labels", "arm", "set"])
+    return arms.agg({"n_people": "sum", "n_planned": "sum", "whole": "all"}).reset_index()
+
+
+def _planned_cells(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
+    """Each planned cell with the subjects that it has, and those that it should have."""
     cell = list(CELL)
     subjects = metrics.groupby(cell)["subject"].nunique().rename("subjects")
     shared = ["seed", "fold", "set"]
     everyone = metrics.groupby(shared)["subject"].nunique().rename("subjects_expected")
     stale = expected.get("stale", "")
-    planned = expected[cell].assign(stale=stale).drop_duplicates(cell)
+    people = expected.get("people", 0)
+    planned = expected[cell].assign(stale=stale, people=people).drop_duplicates(cell)
     planned = planned.join(subjects, on=cell).join(everyone, on=shared)
     planned[["subjects", "subjects_expected"]] = (
         planned[["subjects", "subjects_expected"]].fillna(0).astype(int)
     )
-    lacking = planned["subjects"].eq(0) | planned["subjects"].lt(planned["subjects_expected"])
-    return planned[lacking].sort_values(cell).reset_index(drop=True)
+    planned["subjects_expected"] = planned[["subjects_expected", "people"]].max(axis=1)
+    return planned.drop(columns="people")
 
 
 def completeness_line(

@@ -28,7 +28,7 @@ def draw_figures(folder: Path, results: Results, meta: Meta) -> dict[str, Path]:
     """
     structures = meta["structures"]
     draw: dict[str, Callable[[Path], None]] = {}
-    if results.dsc_by_ratio["n_subjects"].sum():
+    if results.dsc_by_ratio["mean_dsc"].notna().any():
         draw["dsc_by_ratio"] = lambda path: dsc_by_ratio_figure(path, results.dsc_by_ratio)
     if len(results.baseline_and_augmented):
         draw["per_structure"] = lambda path: per_structure_figure(

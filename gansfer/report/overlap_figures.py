@@ -30,8 +30,8 @@ def dsc_by_ratio_figure(path: Path, table: pd.DataFrame) -> None:
 
     Args:
         path: the PNG; the PDF goes beside it.
-        table: of `tables.dsc_by_ratio`. Bars are standard errors of the mean; an open marker is a
-            mean over fewer cells than planned.
+        table: of `tables.dsc_by_ratio`. Bars are standard errors of the mean; an open marker
+            lacks a seed; an arm without a mean is not drawn.
     """
     arms = sorted(table["arm"].unique(), key=arm_order)
     arms = [arm for arm in arms if arm_order(arm)[0] < 3]

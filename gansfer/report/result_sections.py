@@ -10,7 +10,7 @@ from gansfer.report import paper
 from gansfer.report.cells import ABSENT, duration, figure_image, number, p_value, percent, signed
 from gansfer.report.page import DASH, Cell, Fact, Part, Section, Table
 from gansfer.report.results import Meta, Results
-from gansfer.report.rows import rows_by, rows_of
+from gansfer.report.rows import Row, rows_by, rows_of
 from gansfer.report.style import arm_order, arm_title
 
 
@@ -49,7 +49,7 @@ def key_section(results: Results, meta: Meta, figures: Mapping[str, Path]) -> Se
                 figures["dsc_by_ratio"],
                 "Overall Dice by ratio and label count (paper: Fig. 8).",
                 f"Mean over the {len(results.test_people)} test subjects with its standard error; "
-                "an open marker is a mean over fewer cells than planned, and so fewer subjects. "
+                "an arm that lacks some of them is not drawn; an open marker lacks a seed. "
                 "Right: synthetic slices alone. No test.",
             )
         )
@@ -75,6 +75,9 @@ def _answer(results: Results, meta: Meta) -> str:
     ]
     if not said:
         return "Nothing to compare yet."
+    later = [n for n in results.label_counts if n not in set(table["labels"])]
+    if later:
+        said.append(f"not all there at N = {', '.join(map(str, later))}")
     text = f"{'; '.join(said)} ({percent(level)} level)."
     return text[0].upper() + text[1:]
 
@@ -82,19 +85,21 @@ def _answer(results: Results, meta: Meta) -> str:
 def _key_table(results: Results, chosen: str) -> Table:
     table = results.baseline_and_augmented
     overall = rows_by(table[table["structure"] == "overall"], "labels")
+    planned = rows_by(results.dsc_by_ratio, "labels", "arm")
     rows = []
     for labels in results.label_counts:
         published = _published(labels)
         row = overall.get((labels,))
         if row is None:
-            rows.append([Cell(f"N = {labels}"), *[ABSENT] * 6, published])
+            base = _lacking(planned.get((labels, "baseline")))
+            rows.append([Cell(f"N = {labels}"), base, *[ABSENT] * 5, published])
             continue
         low, high = signed(row["low"]), signed(row["high"])
         rows.append(
             [
                 Cell(f"N = {labels}"),
                 number(row["baseline"]),
-                number(row["augmented"], kind="strong", note=arm_title(row["arm"])),
+                number(row["augmented"], kind="strong", note=augmented_name(results, labels)),
                 Cell(signed(row["difference"]), f"{low} to {high}", "strong"),
                 Cell(f"{row['improved']} of {row['n_subjects']}"),
                 Cell(p_value(row["p_wilcoxon_holm"])),
@@ -125,6 +130,20 @@ def _published(labels: int) -> Cell:
     return Cell(f"{base / 100:.2f}", "baseline, one fold", "paper")
 
 
+def augmented_name(results: Results, labels: int) -> str:
+    """The augmented arm of a label count; if ratios are missing, of how many it is the best."""
+    there, planned = results.ratios.get(labels, (0, 0))
+    name = arm_title(results.augmented[labels])
+    return name if there == planned else f"{name}, of {there} of {planned} ratios"
+
+
+def _lacking(row: Row | None) -> Cell:
+    """A dash, with how many of the planned subjects are there."""
+    if row is None or not row["n_subjects"]:
+        return ABSENT
+    return Cell(DASH, f"n = {row['n_subjects']} of {row['n_planned']}", "absent")
+
+
 def _ratio_table(results: Results) -> Table:
     table = results.dsc_by_ratio
     arms = sorted(table["arm"].unique(), key=arm_order)
@@ -137,8 +156,8 @@ def _ratio_table(results: Results) -> Table:
         best = max((mean for mean in means if math.isfinite(mean)), default=math.nan)
         for arm in arms:
             row = by_cell.get((labels, arm))
-            if row is None or not row["n_subjects"]:
-                cells.append(ABSENT)
+            if row is None or not math.isfinite(row["mean_dsc"]):
+                cells.append(_lacking(row))
                 continue
             whole = row["cells"] >= row["cells_expected"]
             sd = f"± {row['sd_dsc']:.3f}, " if math.isfinite(row["sd_dsc"]) else ""
@@ -153,8 +172,8 @@ def _ratio_table(results: Results) -> Table:
     return Table(
         "Overall Dice by ratio of real to synthetic segments.",
         "Mean ± standard deviation over test subjects (a subject's seeds are averaged first). "
-        "Bold: the highest of a row; red: cells are missing, so other subjects than in its row; "
-        f"{DASH}: nothing there.{left_out}",
+        "Bold: the highest of a row; red: a seed is missing; "
+        f"{DASH}: subjects are missing, n of those planned.{left_out}",
         ["", *(arm_title(arm) for arm in arms)],
         rows,
         "tables/dsc_by_ratio.csv",

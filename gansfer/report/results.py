@@ -13,10 +13,11 @@ import pandas as pd
 
 from gansfer.atomic import write_text
 from gansfer.report import comparisons, tables, volumes
-from gansfer.report.completeness import missing_cells
+from gansfer.report.completeness import missing_cells, people_by_arm
 from gansfer.report.rival import rival_table
 from gansfer.report.rows import label_counts
 from gansfer.report.seed_tables import dsc_by_seed, seed_spread
+from gansfer.report.style import is_ratio
 from gansfer.seeds import seed_for
 
 
@@ -57,7 +58,11 @@ class Meta(TypedDict):
 
 @dataclass(frozen=True)
 class Results:
-    """The report's tables. Each DataFrame becomes `tables/<field>.csv`."""
+    """The report's tables. Each DataFrame becomes `tables/<field>.csv`.
+
+    `augmented` is the arm that stands for augmentation at each label count, `ratios` how many
+    ratios it was chosen from, and from how many it was to be.
+    """
 
     metrics: pd.DataFrame
     missing: pd.DataFrame
@@ -76,6 +81,7 @@ class Results:
     volume_agreement: pd.DataFrame
     cohort_pairs: pd.DataFrame
     augmented: Mapping[int, str]
+    ratios: Mapping[int, tuple[int, int]]
     groups: Mapping[comparisons.Group, pd.Series]
     undecided: Sequence[Sequence[comparisons.Group]]
     labelled: pd.DataFrame
@@ -105,8 +111,11 @@ def compute(
     """
     metrics = tables.checked(metrics)
     seed = seed_for("report", meta["name"])
-    augmented = tables.best_ratio_arms(metrics, meta.get("best_ratio", "per_label_count"))
-    groups = comparisons.overall_by_group(metrics, augmented)
+    people = people_by_arm(metrics, expected)
+    whole = _of_whole_arms(metrics, people)
+    rule = meta.get("best_ratio", "per_label_count")
+    augmented = tables.best_ratio_arms(whole if rule == "per_label_count" else metrics, rule)
+    groups = comparisons.overall_by_group(whole, augmented)
     pairs = comparisons.all_pairs(groups)
     cell = meta.get("ablation")
     missing = missing_cells(metrics, expected)
@@ -117,7 +126,7 @@ def compute(
         dsc_by_ratio=tables.dsc_by_ratio(metrics, expected),
         dsc_by_seed=by_seed,
         seed_spread=seed_spread(by_seed, expected),
-        baseline_and_augmented=comparisons.against_baseline(metrics, augmented, "test", seed),
+        baseline_and_augmented=comparisons.against_baseline(whole, augmented, "test", seed),
         pairs=pairs,
         ablation=pd.DataFrame()
         if cell is None
@@ -125,7 +134,7 @@ def compute(
             metrics, meta["structures"], cell["fold"], cell["labels"], cell["ratio"]
         ),
         rival=rival_table(metrics, augmented),
-        surface_distances=tables.surface_distances(metrics),
+        surface_distances=tables.surface_distances(whole),
         cohort_baseline_and_augmented=comparisons.against_baseline(
             metrics, augmented, "cohort", seed
         ),
@@ -143,6 +152,7 @@ def compute(
         volume_agreement=volumes.volume_agreement(metrics, augmented),
         cohort_pairs=tables.paired_rows(metrics, augmented, "cohort"),
         augmented=augmented,
+        ratios=_ratios(people),
         groups=groups,
         undecided=comparisons.undecided_sets(list(groups), pairs, meta.get("significance", 0.05)),
         labelled=labelled,
@@ -172,6 +182,23 @@ def bandwidth_years(meta: Meta) -> float:
 def ages(people: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Known ages in years."""
     return people["age_years"].dropna().to_numpy(np.float64)
+
+
+def _of_whole_arms(metrics: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
+    """The metrics without the test rows of arms that lack people: no mean is over holes."""
+    holed = people[~people["whole"] & people["set"].eq("test")]
+    keys = set(holed[["labels", "arm", "set"]].itertuples(index=False, name=None))
+    cells = zip(metrics["labels"], metrics["arm"], metrics["set"], strict=True)
+    return metrics[np.array([cell not in keys for cell in cells], dtype=bool)]
+
+
+def _ratios(people: pd.DataFrame) -> dict[int, tuple[int, int]]:
+    """Label count -> ratios with all of their test subjects, and planned ones."""
+    ratios = people[people["set"].eq("test") & people["arm"].map(is_ratio).astype(bool)]
+    return {
+        int(rows["labels"].iloc[0]): (int(rows["whole"].sum()), len(rows))
+        for _, rows in ratios.groupby("labels")
+    }
 
 
 def _people(metrics: pd.DataFrame, set_name: str) -> pd.DataFrame:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from gansfer.errors import UserError
+from gansfer.report.completeness import people_by_arm
 from gansfer.report.paper import ABLATION_PERCENT
 from gansfer.report.rows import label_counts
 from gansfer.report.seed_tables import at_equal_seeds, compared_rows
@@ -139,8 +140,9 @@ def dsc_by_ratio(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
         expected: the planned cells: seed, fold, labels, arm, set.
 
     Returns:
-        Columns labels, arm, n_subjects, n_excluded, cells, cells_expected, mean_dsc, sd_dsc; one
-        row for every planned (labels, arm), NaN where nothing is there.
+        Columns labels, arm, n_subjects, n_excluded, n_planned, cells, cells_expected, mean_dsc,
+        sd_dsc; one row for every planned (labels, arm). The mean is NaN where people are missing:
+        it would be of others than its neighbours'.
     """
     table = values_by_subject(metrics, "test")
     table = table[table["structure"] == "overall"]
@@ -153,10 +155,15 @@ def dsc_by_ratio(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
     planned = expected.loc[expected["set"] == "test", cells].drop_duplicates()
     count = planned.groupby(["labels", "arm"]).size().rename("cells_expected")
     joined = summary.join(count, how="outer")
-    for name in ("n_subjects", "n_excluded", "cells", "cells_expected"):
+    people = people_by_arm(metrics, expected)
+    people = people[people["set"] == "test"].set_index(["labels", "arm"])
+    joined = joined.join(people[["n_planned", "whole"]])
+    for name in ("n_subjects", "n_excluded", "n_planned", "cells", "cells_expected"):
         joined[name] = joined[name].fillna(0).astype(int)
-    columns = ["n_subjects", "n_excluded", "cells", "cells_expected", "mean_dsc", "sd_dsc"]
-    return _in_order(joined[columns].reset_index())
+    for name in ("mean_dsc", "sd_dsc"):
+        joined[name] = joined[name].where(joined["whole"].eq(True))
+    columns = ["n_subjects", "n_excluded", "n_planned", "cells", "cells_expected"]
+    return _in_order(joined[[*columns, "mean_dsc", "sd_dsc"]].reset_index())
 
 
 def ablation_table(

@@ -9,6 +9,7 @@ import numpy as np
 from gansfer.cohort.subjects import Subject
 from jobs import aggregate
 from jobs.report_files import pictures_of, planned_files, quality_of
+from jobs.results import results_table
 from tests.jobs.experiments import COHORT_BASELINE, SYNTHESISE, Trial
 
 
@@ -26,7 +27,7 @@ def test_every_labelled_person_counts_as_labelled() -> None:
 
 def test_the_analysis_fold_is_known_from_any_model_of_it(tmp_path: Path) -> None:
     trial = Trial.make(tmp_path, grid={"analysis_fold": "auto"})
-    expected = aggregate._expected(trial.plan, trial.ledger())
+    expected = aggregate._expected(trial.plan, trial.ledger(), {})
     assert set(expected.loc[expected["set"] == "cohort", "fold"]) == {-1}
     trial.pretend(*(task.id for task in trial.plan.tasks))
     others = [task for task in trial.plan.of_stage("segment_cohort") if task.id != COHORT_BASELINE]
@@ -36,7 +37,7 @@ def test_the_analysis_fold_is_known_from_any_model_of_it(tmp_path: Path) -> None
     manifest = trial.storage.read_manifest(task)
     assert manifest is not None
     trial.storage.write_manifest(task, {**manifest, "facts": {"fold": 1}})
-    expected = aggregate._expected(trial.plan, trial.ledger())
+    expected = aggregate._expected(trial.plan, trial.ledger(), {})
     assert list(expected.loc[expected["set"] == "cohort", "fold"]) == [1] * (1 + len(others))
 
 
@@ -45,7 +46,9 @@ def test_the_first_cause_of_what_is_stale_is_given(tmp_path: Path) -> None:
     trial = Trial.make(tmp_path, grid=chosen)
     trial.pretend(*(task.id for task in trial.plan.tasks))
     now = trial.changed(grid=chosen, gan={"phase_3": {"images": 40}})
-    expected = aggregate._expected(now.plan, now.ledger()).set_index(["set", "arm"])["stale"]
+    expected = aggregate._expected(now.plan, now.ledger(), {0: 2}).set_index(["set", "arm"])[
+        "stale"
+    ]
     assert expected["test", "baseline"] == ""
     assert expected["test", "ratio-2to1"] == "gan.phase_3.images was 24, is 40"
     assert expected["cohort", "ratio-2to1"] == "gan.phase_3.images was 24, is 40"
@@ -80,3 +83,21 @@ def test_a_filter_that_keeps_all_has_no_picture_of_rejected_slices(tmp_path: Pat
     trial.storage.write_manifest(task, {**manifest, "facts": facts})
     files = planned_files(trial.plan, trial.storage, trial.ledger())
     assert "rejected.png" not in set(files["file"])
+
+
+def test_the_plan_knows_how_many_people_a_fold_tests(tmp_path: Path) -> None:
+    trial = Trial.make(tmp_path)
+    people = [Subject(f"p{i}", labelled=i < 7) for i in range(9)]
+    found = aggregate._people_by_fold(trial.plan, people)
+    assert sorted(found.values()) == [3, 4]
+    assert aggregate._people_by_fold(trial.plan, []) == {}
+    expected = aggregate._expected(trial.plan, trial.ledger(), found)
+    assert set(expected.loc[expected["set"] == "test", "people"]) == {found[0]}
+
+
+def test_the_console_has_a_dash_for_an_arm_that_lacks_people(tmp_path: Path) -> None:
+    lines = "labels,arm,n_subjects,n_planned,mean_dsc\n1,baseline,30,30,0.8\n1,ratio-2to1,24,30,\n"
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "dsc_by_ratio.csv").write_text(lines)
+    (column,) = [column for column in results_table(tmp_path).columns if column.header == "N = 1"]
+    assert list(column.cells) == ["0.800 (30)", "- (24 of 30)"]

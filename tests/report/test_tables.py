@@ -28,7 +28,9 @@ def test_holes_show_in_n_and_cells(metrics: pd.DataFrame, expected: pd.DataFrame
     gone = (metrics["arm"] == "synthetic") & (metrics["labels"] == 6)
     table = tables.dsc_by_ratio(metrics[~hole & ~gone], expected)
     row = _cell(table, 1, "ratio-2to1")
-    assert (row["n_subjects"], row["cells"], row["cells_expected"]) == (8, 2, 3)
+    assert (row["n_subjects"], row["n_planned"]) == (8, 12)
+    assert (row["cells"], row["cells_expected"]) == (2, 3)
+    assert np.isnan(row["mean_dsc"]) and np.isnan(row["sd_dsc"])
     nothing = _cell(table, 6, "synthetic")
     assert nothing["n_subjects"] == 0
     assert np.isnan(nothing["mean_dsc"])
