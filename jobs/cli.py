@@ -99,7 +99,7 @@ def show_plan(config: ConfigPath, as_json: AsJson = False) -> None:
     """Print the stages and tasks, what is done, and what would run and why. Needs no data."""
     plan = make_plan(load_experiment(config))
     storage = Storage(plan.experiment)
-    ledger = Ledger(plan, storage)
+    ledger = Ledger(plan, storage, sources=True)
     if as_json:
         rows = [
             {

@@ -76,7 +76,7 @@ def run_locally(
     Raises:
         UserError: the server that tasks are forked from was killed.
     """
-    ledger = Ledger(plan, storage)
+    ledger = Ledger(plan, storage, sources=True)
     run = LocalRun(plan, storage)
     waiting = []
     for task in plan.tasks:

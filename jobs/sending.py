@@ -78,7 +78,7 @@ def refuse_outdated(plan: Plan, storage: Storage, submitted: Submitted) -> None:
 
 def not_done(plan: Plan, storage: Storage) -> set[str]:
     """Ids of the tasks whose products are missing or stale."""
-    ledger = Ledger(plan, storage)
+    ledger = Ledger(plan, storage, sources=True)
     return {task.id for task in plan.tasks if not ledger.done(task)}
 
 

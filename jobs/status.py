@@ -139,7 +139,7 @@ def look_up(submissions: Submissions) -> Submitted:
 def experiment_status(plan: Plan, storage: Storage, submitted: Submitted) -> ExperimentStatus:
     """How every task stands."""
     submissions = Submissions(storage.submissions)
-    ledger = Ledger(plan, storage)
+    ledger = Ledger(plan, storage, sources=True)
     patience_s = 4 * plan.experiment.run.heartbeat_every_s + 30
     statuses = []
     for task in plan.tasks:

@@ -113,11 +113,19 @@ class Storage:
 
 
 class Ledger:
-    """One look at the products of a plan: each manifest is read once."""
+    """One look at the products of a plan: each manifest is read once.
 
-    def __init__(self, plan: Plan, storage: Storage) -> None:
+    Args:
+        plan: the tasks.
+        storage: where their products are.
+        sources: whether a changed source file makes `prepare` stale. It does where work is planned;
+            a task that runs, and the report, take the shards as they are.
+    """
+
+    def __init__(self, plan: Plan, storage: Storage, *, sources: bool = False) -> None:
         self.plan = plan
         self.storage = storage
+        self._sources = sources
         self._findings: dict[str, Finding] = {}
         self._manifests: dict[str, dict[str, Any] | None] = {}
 
@@ -163,7 +171,8 @@ class Ledger:
             return Finding("stale", self._why_other_fingerprint(task, manifest))
         if manifest["inputs"] != self.input_digests(task):
             return Finding("stale", self._why_other_inputs(task, manifest))
-        changed = first_changed(manifest.get("facts", {}).get(INPUT_FILES, {}))
+        read = manifest.get("facts", {}).get(INPUT_FILES, {})
+        changed = first_changed(read) if self._sources else None
         if changed is not None:
             return Finding("stale", f"{changed} was changed after it was read")
         for need in task.needs:

@@ -55,7 +55,8 @@ def run_task(experiment_file: str, task_id: str, *, heartbeat_every_s: float | N
     folder = storage.folder(task)
     folder.mkdir(parents=True, exist_ok=True)
     with _logging_to(storage.log(task)):
-        if Ledger(plan, storage).done(task):
+        # What needs no other task reads source files, which may have changed since.
+        if Ledger(plan, storage, sources=not task.needs).done(task):
             _log.info("%s: done before", task.id)
             return DONE
         with claim.claimed(storage.claim(task)) as other:

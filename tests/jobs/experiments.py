@@ -113,7 +113,7 @@ class Trial:
 
     def ledger(self) -> Ledger:
         """A fresh look at the products."""
-        return Ledger(self.plan, self.storage)
+        return Ledger(self.plan, self.storage, sources=True)
 
     def state(self, task_id: str) -> dict[str, Any]:
         return self.storage.read_state(self.task(task_id)) or {}
