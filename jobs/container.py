@@ -34,7 +34,8 @@ def container_command(experiment: Experiment, storage: Storage) -> list[str] | N
     read = source_paths(experiment)
     if image.is_file():  # and not a sandbox
         _digest(image, storage)  # remembered, so that no task has to read gigabytes for it
-        read.append(image)  # a task looks at the file, to say which image it ran in
+        # A task looks at the file, to say which image it ran in; Apptainer names it without links.
+        read += sorted({image, image.resolve()})
     sources = [f"{path}:{path}:ro" for path in read]
     binds = [f"{storage.root}:{storage.root}", *sources, *settings.binds]
     return [

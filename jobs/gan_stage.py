@@ -60,10 +60,11 @@ def train_gan(context: Context) -> Outcome:
     def run(phase: int, settings: Any, train: Any) -> tuple[State, dict[str, State]]:
         basis.append(settings.model_dump(mode="json"))
         identity = hashlib.sha256(json.dumps([context.task.id, *basis]).encode()).hexdigest()
+        store = context.store(f"phase-{phase}", identity)
         kept = _kept_phase(context, phase, identity)
         if kept is not None:
+            store.clear()  # of a process that was killed when the phase was written
             return kept
-        store = context.store(f"phase-{phase}", identity)
         result = train(
             seed=context.seed_for("phase", phase),
             store=store,

@@ -30,13 +30,13 @@ export HDF5_USE_FILE_LOCKING=FALSE
 export PYTHONSAFEPATH=1
 
 # Caches and settings go to the node's own disk, never to $HOME, and a container is to see that
-# disk. Singularity, where it is not Apptainer, reads its own names of the same variables.
+# disk, also where the command is Singularity.
 local=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}
 scratch=$(mktemp -d "$local/gansfer.XXXXXX") || exit 1
 binds=${APPTAINER_BIND:-${SINGULARITY_BIND:-}}
 [[ $local == /tmp ]] || binds=${binds:+$binds,}$local
 [[ -z $binds ]] || export APPTAINER_BIND=$binds SINGULARITY_BIND=$binds
-export APPTAINER_CONFIGDIR=$scratch/container SINGULARITY_CONFIGDIR=$scratch/container
+export APPTAINER_CONFIGDIR=$scratch/container
 export XDG_CACHE_HOME=$scratch/cache MPLCONFIGDIR=$scratch/matplotlib
 export CUDA_CACHE_PATH=$scratch/cuda TRITON_CACHE_DIR=$scratch/triton
 export TORCHINDUCTOR_CACHE_DIR=$scratch/inductor

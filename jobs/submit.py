@@ -135,8 +135,9 @@ def run_element(experiment_file: str, task_id: str) -> None:
     # there is something to save.
     signal.signal(signal.SIGUSR2, leave)
     signal.signal(signal.SIGTERM, leave)
+    # The worker sets our own messages' level; other libraries' would fill the log.
     logging.basicConfig(
-        level=logging.INFO, stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s"
+        level=logging.WARNING, stream=sys.stdout, format="%(asctime)s %(levelname)s %(message)s"
     )
     while (code := run_task(experiment_file, task_id)) == BUSY:
         # After a node's failure its last process may still be at work: wait for what it makes, or

@@ -39,6 +39,15 @@ def test_a_changed_phase_3_leaves_phases_1_and_2_alone(trial: Trial) -> None:
     assert now.ledger().done(now.task(GAN))
 
 
+def test_a_checkpoint_outlived_by_its_phase_is_removed(trial: Trial) -> None:
+    """As when the process is killed between the phase's last file and the end of its checkpoint."""
+    left = trial.storage.phase(trial.task(GAN), 2) / "checkpoint-0000000004.pt"
+    left.write_bytes(b"large")
+    trial.storage.manifest(trial.task(GAN)).unlink()
+    assert trial.work(GAN) == DONE
+    assert not left.exists()
+
+
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The phases that are asked to train from now on; none does."""
     asked: list[int] = []

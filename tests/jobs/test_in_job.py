@@ -126,7 +126,7 @@ def test_threads_are_the_jobs(job):
 
 
 def test_nothing_goes_to_the_home_folder(job):
-    names = ("APPTAINER_CONFIGDIR", "SINGULARITY_CONFIGDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR")
+    names = ("APPTAINER_CONFIGDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR")
     names += ("CUDA_CACHE_PATH", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
     process = job(f"import os; print(*(os.environ[n] for n in {names}))")
     places = process.communicate(timeout=30)[0].split()

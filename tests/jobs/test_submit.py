@@ -120,6 +120,15 @@ def test_container_command_binds_what_tasks_read_and_write(tmp_path):
     assert f"{image}:{image}:ro" in binds  # which one it was, a task sees for itself
 
 
+def test_an_image_behind_a_link_is_seen_under_both_its_names(tmp_path):
+    image, link = tmp_path / "image.sif", tmp_path / "link.sif"
+    image.write_bytes(b"sif")
+    link.symlink_to(image)
+    experiment = experiment_with(tmp_path, cluster={"container": {"image": str(link)}})
+    command = container_command(experiment, Storage(experiment))
+    assert {f"{image}:{image}:ro", f"{link}:{link}:ro"} <= set(command)
+
+
 def test_a_sandbox_is_not_bound_into_itself(tmp_path):
     sandbox = tmp_path / "sandbox"
     sandbox.mkdir()
