@@ -114,6 +114,11 @@ def wilcoxon_signed_rank(first_n: Floats, second_n: Floats) -> TestResult:
     return _result(float(test.statistic), float(test.pvalue), difference_n, n_left_out)
 
 
+def smallest_wilcoxon_p(n: int) -> float:
+    """The least p that the two-sided signed-rank test can give n pairs: all of one sign."""
+    return min(1.0, 2.0 / 2.0**n)
+
+
 def corrected_resampled_t_test(
     first_j: Floats, second_j: Floats, test_to_train_ratio: float
 ) -> TestResult:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from gansfer.evaluation.statistics import smallest_wilcoxon_p
 from gansfer.report.page import DASH, Cell, Image, Table
 from gansfer.report.rows import rows_by, rows_of
 from gansfer.report.style import arm_title
@@ -37,6 +38,30 @@ def p_value(p: float) -> str:
     if not math.isfinite(p):
         return DASH
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def too_few_subjects(table: pd.DataFrame, level: float) -> str:
+    """Where too few subjects keep the test from ever showing a difference; else nothing.
+
+    Without it, "no difference shown" would read as a finding.
+
+    Args:
+        table: one family of comparisons: columns n_subjects and p_wilcoxon.
+        level: of significance.
+    """
+    tested = table[table["p_wilcoxon"].notna()]
+    least = len(tested) * tested["n_subjects"].map(smallest_wilcoxon_p)
+    blind = tested[least >= level]
+    if blind.empty:
+        return ""
+    n = int(blind["n_subjects"].max())
+    where = "" if len(blind) == len(tested) else f"in {len(blind)} of {len(tested)} comparisons, "
+    text = (
+        f"{where}with {n} subjects at most, the Wilcoxon test cannot show a difference at "
+        f"{percent(level)}: its smallest p after Holm's correction over {len(tested)} is "
+        f"{p_value(min(1.0, float(least[blind.index].min())))}."
+    )
+    return f" {text[0].upper()}{text[1:]}"
 
 
 def percent(fraction: float) -> str:

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gansfer.report import paper
-from gansfer.report.cells import ABSENT, duration, figure_image, number, p_value, percent, signed
+from gansfer.report.cells import (
+    ABSENT,
+    duration,
+    figure_image,
+    number,
+    p_value,
+    percent,
+    signed,
+    too_few_subjects,
+)
 from gansfer.report.page import DASH, Cell, Fact, Part, Section, Table
 from gansfer.report.results import Meta, Results
 from gansfer.report.rows import Row, rows_by, rows_of
@@ -79,7 +88,7 @@ def _answer(results: Results, meta: Meta) -> str:
     if later:
         said.append(f"not all there at N = {', '.join(map(str, later))}")
     text = f"{'; '.join(said)} ({percent(level)} level)."
-    return text[0].upper() + text[1:]
+    return text[0].upper() + text[1:] + too_few_subjects(table, level)
 
 
 def _key_table(results: Results, chosen: str) -> Table:

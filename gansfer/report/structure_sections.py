@@ -17,6 +17,7 @@ from gansfer.report.cells import (
     p_value,
     percent,
     signed,
+    too_few_subjects,
 )
 from gansfer.report.comparisons import group_name
 from gansfer.report.page import Cell, Part, Section, Table
@@ -45,17 +46,18 @@ def structure_section(results: Results, meta: Meta, figures: Mapping[str, Path])
         )
     parts.append(_structure_table(results, meta))
     if "boxes" in figures:
-        level = percent(meta.get("significance", 0.05))
+        level = meta.get("significance", 0.05)
         n_pairs = len(results.pairs)
         n_most = max(int(values.count()) for values in results.groups.values())
         parts.append(
             figure_image(
                 figures["boxes"],
                 "Distribution of overall Dice over the test subjects (paper: Fig. 10).",
-                f"An asterisk marks the augmented arm. A bracket joins groups none of whose pairs "
-                f"differs at {level} (two-sided Wilcoxon signed-rank test, Holm over {n_pairs} "
-                f"pairs); all other pairs differ. {n_most} subjects at most. Boxes are "
-                "quartiles; whiskers reach 1.5 interquartile ranges.",
+                "An asterisk marks the augmented arm. A bracket joins groups none of whose pairs "
+                f"differs at {percent(level)} (two-sided Wilcoxon signed-rank test, Holm over "
+                f"{n_pairs} pairs); all other pairs differ. {n_most} subjects at most."
+                f"{too_few_subjects(results.pairs, level)} Boxes are quartiles; whiskers reach 1.5 "
+                "interquartile ranges.",
             )
         )
         parts.append(_pairs_table(results.pairs, meta))

@@ -11,6 +11,7 @@ from gansfer.evaluation.statistics import (
     holm,
     kernel_regression,
     paired_t_test,
+    smallest_wilcoxon_p,
     wilcoxon_signed_rank,
 )
 
@@ -157,3 +158,9 @@ def test_bootstrap_mean_of_holes():
     assert (interval.low, interval.high, interval.n, interval.n_left_out) == (2.0, 2.0, 2, 1)
     empty = bootstrap_mean(np.array([np.nan]), seed=0)
     assert math.isnan(empty.mean) and (empty.n, empty.n_left_out) == (0, 1)
+
+
+@pytest.mark.parametrize("n", [1, 4, 6, 12])
+def test_no_wilcoxon_p_is_below_the_smallest(n):
+    rising = np.arange(1.0, n + 1)
+    assert smallest_wilcoxon_p(n) == pytest.approx(wilcoxon_signed_rank(rising, 0 * rising).p_value)

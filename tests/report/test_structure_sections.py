@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from gansfer.report.page import Table
+from gansfer.report.cells import too_few_subjects
+from gansfer.report.page import Image, Table
+from gansfer.report.result_sections import key_section
 from gansfer.report.results import Meta, Results, compute
-from gansfer.report.structure_sections import distance_section
+from gansfer.report.structure_sections import distance_section, structure_section
 from gansfer.structures import PAPER_STRUCTURES
 
 
@@ -38,3 +41,26 @@ def test_one_missed_structure_hides_no_other(results: Results) -> None:
     assert rows["Accumbens"][1].note.endswith("\nn = 12")
     assert rows["Putamen"][0].note.endswith("\nn = 12, 2 empty")
     assert float(rows["Caudate"][0].text) == pytest.approx(2.12)
+
+
+def test_too_few_subjects_are_said_to_be_too_few(results: Results, meta: Meta) -> None:
+    few = replace(
+        results,
+        baseline_and_augmented=results.baseline_and_augmented.assign(
+            n_subjects=6, p_wilcoxon=0.03125, p_wilcoxon_holm=0.0625
+        ),
+        pairs=results.pairs.assign(n_subjects=6, p_wilcoxon=0.03125, p_wilcoxon_holm=0.1875),
+    )
+    for shown, blind in ((few, True), (results, False)):
+        answer = key_section(shown, meta, {}).text[0]
+        section = structure_section(shown, meta, {"boxes": Path("boxes.png")})
+        assert section is not None
+        (boxes,) = [part for part in section.parts if isinstance(part, Image)]
+        for text, p in ((answer, "over 2 is 0.062"), (boxes.caption, "over 6 is 0.188")):
+            assert ("With 6 subjects at most, the Wilcoxon test cannot" in text) == blind
+            assert (p in text) == blind
+
+
+def test_only_comparisons_that_are_too_small_are_counted() -> None:
+    table = pd.DataFrame({"n_subjects": [6, 12, 0], "p_wilcoxon": [0.5, 0.5, np.nan]})
+    assert too_few_subjects(table, 0.05).startswith(" In 1 of 2 comparisons, with 6 subjects")
