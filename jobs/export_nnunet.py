@@ -59,20 +59,22 @@ def write_nnunet(out: Path, cell: ExportedCell, dataset_id: int) -> Path:
 def splits(
     real_by_subject: Mapping[str, Sequence[str]], synthetic: Sequence[str]
 ) -> list[dict[str, list[str]]]:
-    """Up to five splits by subject: a subject's slices are all on one side, synthetic ones train.
+    """Five splits by subject: a subject's slices are all on one side, synthetic ones train.
 
-    One subject alone cannot be held out: the one split then validates on what it trains on.
+    With fewer than five subjects the splits are repeated: for a fold that the file lacks, nnU-Net
+    draws 80:20 from all cases, synthetic ones too. One subject alone cannot be held out: its split
+    validates on what it trains on.
 
     Args:
         real_by_subject: subject -> its cases.
         synthetic: synthetic cases.
     """
     subjects = list(real_by_subject)
-    n_splits = min(_SPLITS, len(subjects))
+    n_different = min(_SPLITS, len(subjects))
     made = []
-    for split in range(n_splits):
-        held_out = set(subjects[split::n_splits])
-        learnt = subjects if n_splits == 1 else [one for one in subjects if one not in held_out]
+    for split in range(_SPLITS):
+        held_out = set(subjects[split % n_different :: n_different])
+        learnt = subjects if n_different == 1 else [one for one in subjects if one not in held_out]
         made.append(
             {
                 "train": [case for one in learnt for case in real_by_subject[one]] + [*synthetic],
@@ -129,7 +131,12 @@ def _write(
 
 def _dataset(cell: ExportedCell, name: str, n_training: int) -> dict[str, Any]:
     labels = {"background": 0} | {name: k + 1 for k, name in enumerate(cell.structures)}
-    one = len(cell.training) == 1
+    n_subjects = len(cell.training)
+    validation = "splits_final.json keeps synthetic slices out of validation."
+    if n_subjects < _SPLITS:
+        validation += f" Its five splits repeat {n_subjects}: no more subjects can be held out."
+    if n_subjects == 1:
+        validation += " There is one subject, so validation is on what is trained on."
     return {
         "channel_names": {"0": "T1"},
         "labels": labels,
@@ -138,7 +145,5 @@ def _dataset(cell: ExportedCell, name: str, n_training: int) -> dict[str, Any]:
         "overwrite_image_reader_writer": "SimpleITKIO",
         "name": name,
         "description": "Axial slices: real_ are of labelled subjects, synthetic_ were generated. "
-        "splits_final.json keeps synthetic slices out of validation"
-        + ("; there is one subject, so validation is on what is trained on." if one else ".")
-        + " The generator has learnt from all training subjects.",
+        f"{validation} The generator has learnt from all training subjects.",
     }

@@ -127,11 +127,19 @@ def test_synthetic_cases_never_validate_and_subjects_are_never_torn() -> None:
         assert owners[0] & owners[1] == set()
 
 
+def test_fewer_than_five_subjects_leave_no_fold_for_nnunet_to_draw(tmp_path: Path) -> None:
+    made = splits({f"s{i}": [f"s{i}_z0"] for i in range(3)}, ["synthetic_0"])
+    assert [split["val"] for split in made] == [[f"s{i}_z0"] for i in (0, 1, 2, 0, 1)]
+    assert all("synthetic_0" in split["train"] for split in made)
+    dataset = check_nnunet_dataset(write_nnunet(tmp_path, _cell(), 7))
+    assert "five splits repeat 3" in str(dataset["description"])
+
+
 def test_one_subject_validates_on_itself_and_says_so(tmp_path: Path) -> None:
-    (split,) = splits({"s": ["s_z0"]}, ["synthetic_0"])
-    assert split == {"train": ["s_z0", "synthetic_0"], "val": ["s_z0"]}
+    made = splits({"s": ["s_z0"]}, ["synthetic_0"])
+    assert made == [{"train": ["s_z0", "synthetic_0"], "val": ["s_z0"]}] * 5
     dataset = check_nnunet_dataset(write_nnunet(tmp_path, _cell(n_training=1), 7))
-    assert "there is one subject" in str(dataset["description"])
+    assert "There is one subject" in str(dataset["description"])
 
 
 def test_a_broken_dataset_is_seen_by_the_checker(tmp_path: Path) -> None:
