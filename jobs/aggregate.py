@@ -13,13 +13,14 @@ from gansfer.cohort.splits import folds
 from gansfer.cohort.subjects import Subject
 from gansfer.cohort.table import read_table
 from gansfer.report.build import ReportSummary, build_report
+from gansfer.report.paper import LABELLED_PEOPLE, POOL_IMAGES
 from gansfer.report.results import Meta
 from gansfer.report.tables import COLUMNS
 from jobs.context import Context, Outcome
 from jobs.plan import Plan, Task
 from jobs.report_files import pictures_of, planned_files, quality_of
 from jobs.report_words import dataset_words, pool_rule, reference_rule
-from jobs.spec import STAGES
+from jobs.spec import STAGES, Experiment
 from jobs.storage import Ledger, Storage
 
 _SETS = {"train_segmenter": "test", "propagate": "test", "segment_cohort": "cohort"}
@@ -40,7 +41,7 @@ def write_report(plan: Plan, storage: Storage) -> ReportSummary:
         storage.report,
         _metrics(plan, storage, ledger, subjects),
         _expected(plan, ledger, _people_by_fold(plan, subjects.values())),
-        _meta(plan, ledger),
+        _meta(plan, ledger, subjects.values()),
         _labelled(subjects.values()),
         pictures_of(files),
         quality_of(files),
@@ -183,7 +184,20 @@ def _why_stale(task: Task, ledger: Ledger) -> str:
     return next((cause for cause in causes if cause), finding.why)
 
 
-def _meta(plan: Plan, ledger: Ledger) -> Meta:
+def _is_paper_data(experiment: Experiment, subjects: Iterable[Subject]) -> bool:
+    """OASIS-1 on the paper's grid with the paper's numbers of images, whatever the name (III.A).
+
+    While the cohort is not prepared, its numbers are taken to be as planned.
+    """
+    cohort = experiment.cohort
+    if cohort.images.kind != "oasis" or cohort.roi.voxel_mm != 1.0:
+        return False
+    people = list(subjects)
+    found = sum(one.labelled for one in people), sum(one.in_pool for one in people)
+    return not people or found == (LABELLED_PEOPLE, POOL_IMAGES)
+
+
+def _meta(plan: Plan, ledger: Ledger, subjects: Iterable[Subject]) -> Meta:
     experiment = plan.experiment
     manifests = [found for task in plan.tasks if (found := ledger.manifest(task)) is not None]
     wall_s: dict[str, float] = dict.fromkeys(STAGES, 0.0)
@@ -202,7 +216,7 @@ def _meta(plan: Plan, ledger: Ledger) -> Meta:
     return Meta(
         name=experiment.name,
         dataset=dataset_words(experiment),
-        is_paper_data=experiment.cohort.images.kind == "oasis" and experiment.name == "oasis",
+        is_paper_data=_is_paper_data(experiment, subjects),
         structures=experiment.cohort.structures,
         analysis_fold=analysis["fold"] if analysis else None,
         analysis_reason=f"Chosen by rule: {analysis['why']}." if analysis else "",

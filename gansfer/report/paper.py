@@ -93,5 +93,8 @@ SYNTHETIC_AFTER_PHASE_1_PERCENT: Mapping[int, float] = {1: 68, 3: 73, 6: 73, 12:
 BASELINE_ONE_FOLD_PERCENT: Mapping[int, float] = {1: 80, 6: 85, 24: 87}
 MALPEM_ONE_FOLD_PERCENT: Mapping[int, float] = {1: 80, 6: 92, 24: 92}
 
+# III.A: people with manual labels, and images of OASIS-1 without (repeats too).
+LABELLED_PEOPLE, POOL_IMAGES = 30, 436
+
 # III.G: subjects with each CDR once repeats and training images are removed.
 ANALYSIS_SUBJECTS_BY_CDR: Mapping[float, int] = {0.0: 287, 0.5: 69, 1.0: 28, 2.0: 2}

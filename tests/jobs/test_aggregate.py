@@ -8,9 +8,10 @@ import numpy as np
 
 from gansfer.cohort.subjects import Subject
 from jobs import aggregate
+from jobs.experiment_file import parse_experiment
 from jobs.report_files import pictures_of, planned_files, quality_of
 from jobs.results import results_table
-from tests.jobs.experiments import COHORT_BASELINE, SYNTHESISE, Trial
+from tests.jobs.experiments import COHORT_BASELINE, SYNTHESISE, TINY, Trial
 
 
 def test_every_labelled_person_counts_as_labelled() -> None:
@@ -23,6 +24,26 @@ def test_every_labelled_person_counts_as_labelled() -> None:
     table = aggregate._labelled(people)
     assert list(table["subject"]) == ["a", "b"]
     assert np.isnan(table["cdr"].iloc[1])
+
+
+def test_the_papers_data_are_known_by_what_they_are_and_not_by_name() -> None:
+    oasis = {
+        "images": {"kind": "oasis", "discs": "d", "table": "t.csv"},
+        "labels": {"kind": "challenge", "folder": "c"},
+        "references": {"kind": "none"},
+        "roi": {"voxel_mm": 1.0},
+    }
+    labelled = [Subject(f"L{k}", labelled=True) for k in range(30)]
+    pool = [Subject(f"U{k}", in_pool=True) for k in range(436)]
+    paper = parse_experiment({**TINY, "name": "again", "cohort": oasis, "gan": {}}, "test")
+    assert aggregate._is_paper_data(paper, [*labelled, *pool])
+    assert aggregate._is_paper_data(paper, [])
+    assert not aggregate._is_paper_data(paper, [*labelled, *pool[1:]])
+    roi = paper.cohort.roi.model_copy(update={"voxel_mm": 4.0})
+    coarse = paper.cohort.model_copy(update={"roi": roi})
+    named = paper.model_copy(update={"name": "oasis", "cohort": coarse})
+    assert not aggregate._is_paper_data(named, [*labelled, *pool])
+    assert not aggregate._is_paper_data(parse_experiment(TINY, "test"), [*labelled, *pool])
 
 
 def test_the_analysis_fold_is_known_from_any_model_of_it(tmp_path: Path) -> None:
