@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from gansfer.report import paper
+from gansfer.report.age_figures import LOWEST_CUT_PERCENT
 from gansfer.report.cells import ABSENT, figure_image, gain_table, number, p_value, percent, signed
 from gansfer.report.comparisons import group_name
 from gansfer.report.page import DASH, Cell, Part, Section, Table
@@ -37,12 +38,17 @@ def cohort_section(results: Results, meta: Meta, figures: Mapping[str, Path]) ->
         "Lines: Nadaraya-Watson regression (Gaussian kernel, SD "
         f"{bandwidth_years(meta):g} years); bands: pointwise 95 % "
         f"bootstrap over subjects; below, the ages of the cohort and of all "
-        f"{len(results.labelled)} labelled subjects. {len(aged)} subjects of known age. No test."
+        f"{len(results.labelled)} labelled subjects, each as shares of its own number (the bars of "
+        f"either add up to 1). {len(aged)} subjects of known age. No test."
+    )
+    cut = (
+        f"The axis may cut off the lowest {percent(LOWEST_CUT_PERCENT / 100)} of the points; "
+        "lines and bands are of all."
     )
     unrated = int(results.labelled["cdr"].isna().sum())
     unknown = f"; of {unrated} more the rating is unknown" if unrated else ""
     captions = {
-        "dsc_by_age": ("Overall Dice against age (paper: Fig. 11).", band),
+        "dsc_by_age": ("Overall Dice against age (paper: Fig. 11).", f"{cut} {band}"),
         "difference_by_age": (
             "Gain in Dice against age (paper: Fig. 12).",
             f"Augmented minus baseline on the same subjects. {band}",

@@ -112,6 +112,8 @@ def test_the_kernels_width_is_drawn_and_said(
     (image,) = [part for part in section.parts if isinstance(part, Image)]
     assert "Gaussian kernel, SD 9.5 years" in image.caption
     assert "24 subjects of known age" in image.caption
+    assert "shares of its own number" in image.caption
+    assert "cut off the lowest 0.5\N{NO-BREAK SPACE}% of the points" in image.caption
 
 
 def test_every_labelled_person_is_in_the_figures_of_the_cohort(
