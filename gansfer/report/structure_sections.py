@@ -21,6 +21,7 @@ from gansfer.report.cells import (
 )
 from gansfer.report.comparisons import group_name
 from gansfer.report.page import Cell, Part, Section, Table
+from gansfer.report.paper import SYNTHETIC_AFTER_PHASE_1_PERCENT
 from gansfer.report.results import Meta, Results
 from gansfer.report.rows import Row, label_counts, rows_by, rows_of
 from gansfer.report.style import ablation_title, structure_title
@@ -75,9 +76,9 @@ def ablation_section(results: Results, meta: Meta) -> Section | None:
     for row in rows_of(results.ablation):
         cells = [Cell(ablation_title(str(row["arm"])))]
         for name in names:
-            ours, theirs = float(row[name]), float(row[f"paper_{name}"])
-            note = "" if math.isnan(theirs) else f"paper {theirs:g}"
+            ours = float(row[name])
             top = math.isfinite(ours) and ours == best[name]
+            note = _published(row, name, cell["labels"])
             cells.append(number(ours, 1, "strong" if top else "", note))
         cells.append(Cell(str(row["n_subjects"])) if row["n_subjects"] else ABSENT)
         rows.append(cells)
@@ -85,12 +86,23 @@ def ablation_section(results: Results, meta: Meta) -> Section | None:
         "Ablation (paper: Table I).",
         f"Dice in per cent on the test subjects of fold {cell['fold']} with N = {cell['labels']}. "
         f"BL: no synthetic slices; P1, P2, P3: slices after that phase; +: with real data, "
-        f"{cell['ratio']}. Bold: the best of a column. No test: one fold.",
+        f"{cell['ratio']}. Bold: the best of a column. III.F: what the paper's text gives for P1. "
+        "No test: one fold.",
         ["", *(structure_title(name) for name in names[:-1]), "Mean", "n"],
         rows,
         "tables/ablation.csv",
     )
     return Section("What each phase contributes", [], [table])
+
+
+def _published(row: Row, name: str, labels: int) -> str:
+    """The paper's numbers for one cell of Table I; for P1 its text has another (III.F)."""
+    theirs = float(row[f"paper_{name}"])
+    lines = [] if math.isnan(theirs) else [f"paper {theirs:g}"]
+    of_phase_1 = row["arm"] == "p1" and name == "overall"
+    if of_phase_1 and labels in SYNTHETIC_AFTER_PHASE_1_PERCENT:
+        lines.append(f"III.F {SYNTHETIC_AFTER_PHASE_1_PERCENT[labels]:g}")
+    return "\n".join(lines)
 
 
 def distance_section(results: Results, structures: Sequence[str]) -> Section | None:

@@ -13,7 +13,11 @@ from gansfer.report.cells import too_few_subjects
 from gansfer.report.page import Image, Table
 from gansfer.report.result_sections import key_section
 from gansfer.report.results import Meta, Results, compute
-from gansfer.report.structure_sections import distance_section, structure_section
+from gansfer.report.structure_sections import (
+    ablation_section,
+    distance_section,
+    structure_section,
+)
 from gansfer.structures import PAPER_STRUCTURES
 
 
@@ -64,3 +68,15 @@ def test_too_few_subjects_are_said_to_be_too_few(results: Results, meta: Meta) -
 def test_only_comparisons_that_are_too_small_are_counted() -> None:
     table = pd.DataFrame({"n_subjects": [6, 12, 0], "p_wilcoxon": [0.5, 0.5, np.nan]})
     assert too_few_subjects(table, 0.05).startswith(" In 1 of 2 comparisons, with 6 subjects")
+
+
+def test_both_of_the_papers_numbers_for_phase_1_are_beside_ours(
+    results: Results, meta: Meta
+) -> None:
+    section = ablation_section(results, meta)
+    assert section is not None
+    (table,) = section.parts
+    assert isinstance(table, Table)
+    notes = {row[0].text: [cell.note for cell in row[1:3]] for row in table.rows}
+    assert notes["P1"] == ["paper 81.6\nIII.F 68", "paper 57"]
+    assert notes["P1+"] == ["paper 81.4", "paper 51"]
