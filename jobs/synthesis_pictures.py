@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.torch import load_file
 
-from gansfer.gan.alike import regions_alike
+from gansfer.gan.alike import median_distance, regions_alike
 from gansfer.gan.sample import draw_latents, sample
 from gansfer.progress import StopRequested
 from gansfer.report.embedding import embedding_figure, same_latents_figure, tsne_of_slices
@@ -30,6 +30,7 @@ Sets = Mapping[int, SyntheticSet]
 _REJECTED = 8
 _EMBEDDED = 300  # latents of each phase in Fig. 6, and real slices at most
 _SEARCHED = 4096  # latents of which Fig. 7 shows the nine most alike
+_ANY = 200  # latents, all pairs of which tell how alike any two are
 _STEPPED = 64  # slices of which Fig. 3 shows the one that the steps change most
 _STEPS_SHOWN = 3  # structures in Fig. 3, as in the paper
 
@@ -92,7 +93,7 @@ def _embedding(context: Context, sets: Sets, labelling: Labelling) -> None:
 
 
 def _latents(context: Context, sets: Sets, labelling: Labelling) -> None:
-    """Fig. 7: nine latents that begin alike, in two regions; structures must be in view."""
+    """Fig. 7: the nine latents most alike, in two regions; structures must be in view."""
     first = sets[PHASES[0]]
     image_nhw = first.image_khw[:_SEARCHED].astype(np.float32)
     finite_n = np.isfinite(first.score_k[:_SEARCHED])
@@ -107,7 +108,22 @@ def _latents(context: Context, sets: Sets, labelling: Labelling) -> None:
         {f"phase {phase}": made.label_khw for phase, made in sets.items()},
         region_rk,
         context.cohort.structures,
-        f"{shown} of {len(image_nhw)} latents that map to nearly one slice after phase 1",
+        _how_alike(image_nhw, finite_n, region_rk),
+    )
+
+
+def _how_alike(
+    image_nhw: npt.NDArray[np.floating],
+    finite_n: npt.NDArray[np.bool_],
+    region_rk: npt.NDArray[np.integer],
+) -> str:
+    """Title of Fig. 7: the most alike need not be alike, so their distance beside any pairs'."""
+    finite = np.flatnonzero(finite_n)
+    any_k = finite[np.linspace(0, len(finite) - 1, min(_ANY, len(finite))).astype(int)]
+    within = " and ".join(f"{median_distance(image_nhw[k]):.2f}" for k in region_rk)
+    return (
+        f"The {region_rk.shape[1]} latents most alike after phase 1, of {len(image_nhw)}: "
+        f"median RMS difference {within}, of random pairs {median_distance(image_nhw[any_k]):.2f}"
     )
 
 

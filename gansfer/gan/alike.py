@@ -61,6 +61,21 @@ def regions_alike(
     return np.stack([_nearest(flat_np, int(eligible[centre]), n_latents) for centre in centres])
 
 
+def median_distance(image_nhw: npt.NDArray[np.floating]) -> float:
+    """How unlike slices are: the median, over all pairs, of the RMS difference of their pixels.
+
+    Args:
+        image_nhw: [N, H, W] slices.
+
+    Returns:
+        In the images' own unit; NaN with fewer than two.
+    """
+    flat_np = image_nhw.reshape(len(image_nhw), -1).astype(np.float32)
+    mean_square_nn = _square_distances(flat_np, flat_np) / flat_np.shape[1]
+    pair_m = mean_square_nn[np.triu_indices(len(flat_np), 1)]
+    return float(np.median(np.sqrt(np.maximum(pair_m, 0)))) if pair_m.size else float("nan")
+
+
 def _centres(
     flat_ep: npt.NDArray[np.float32], tightness_e: npt.NDArray[np.floating], n_regions: int
 ) -> list[int]:

@@ -103,7 +103,7 @@ def same_latents_figure(
         path: the PNG; the PDF goes beside it.
         image_by_phase: name of a phase -> [N, H, W] slices of all latents.
         label_by_phase: name of a phase -> [N, H, W] label maps.
-        region_rk: [regions, K] indices of latents that map to nearly one slice after phase 1.
+        region_rk: [regions, K] indices of the latents most alike after phase 1.
         structures: names, in the order of the label values.
         title: above the picture.
     """

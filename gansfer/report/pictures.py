@@ -28,8 +28,9 @@ _KINDS: dict[Kind, tuple[str, str]] = {
         "Slices drawn from the averaged generator, structures outlined.",
     ),
     "latents": (
-        "Latents that began alike (paper: Fig. 7)",
-        "Nine latents that map to nearly one slice after phase 1, after each phase.",
+        "Latents that began most alike (paper: Fig. 7)",
+        "The nine latents whose slices after phase 1 are the most alike of those searched, after "
+        "each phase. How alike they are is above the picture, beside random pairs.",
     ),
     "embedding": (
         "Real and generated slices (paper: Fig. 6)",

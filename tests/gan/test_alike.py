@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
-from gansfer.gan.alike import regions_alike
+from gansfer.gan.alike import median_distance, regions_alike
 
 
 def _three_clusters() -> np.ndarray:
@@ -51,3 +53,12 @@ def test_equal_slices_still_give_two_regions() -> None:
 def test_too_few_latents_are_refused() -> None:
     with pytest.raises(ValueError, match="2 regions of 9 among 5 latents"):
         regions_alike(np.zeros((5, 4, 4)))
+
+
+def test_the_median_distance_is_that_of_a_plain_loop() -> None:
+    image_nhw = np.random.default_rng(2).normal(size=(7, 4, 5))
+    pairs = itertools.combinations(image_nhw, 2)
+    wanted = np.median([np.sqrt(np.square(a - b).mean()) for a, b in pairs])
+    assert median_distance(image_nhw) == pytest.approx(wanted, rel=1e-5)
+    assert median_distance(np.ones((3, 4, 5))) == 0
+    assert np.isnan(median_distance(image_nhw[:1]))
