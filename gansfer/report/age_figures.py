@@ -1,13 +1,14 @@
-"""Dice on the full cohort against age (Fig. 11, 12) and by CDR (Fig. 13, 14).
+"""Dice on the full cohort against age (Fig. 11, 12).
 
-Each function takes tidy rows of `tables.paired` with the columns labels and arm, and writes a PNG
-and a PDF.
+Each function takes tidy rows of `tables.paired` with the columns labels and arm, and writes a PNG,
+a PDF and a CSV of its curves and bands: columns labels, arm or structure, age_years, estimate, low,
+high, n.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from gansfer.atomic import write_text
 from gansfer.evaluation.statistics import kernel_regression
 from gansfer.report.rows import label_counts
 from gansfer.report.style import (
@@ -31,6 +33,7 @@ from gansfer.report.style import (
 
 _RESAMPLES = 400
 _GRID_POINTS = 61
+_CURVE_COLUMNS = ("age_years", "estimate", "low", "high", "n")
 LOWEST_CUT_PERCENT = 0.5  # of Fig. 11's points
 
 
@@ -45,7 +48,7 @@ def dsc_by_age_figure(
     """Fig. 11: overall Dice against age, baseline and augmented, and the ages of both sets.
 
     Args:
-        path: the PNG; the PDF goes beside it.
+        path: the PNG; PDF and CSV go beside it.
         rows: columns labels, structure, age_years, baseline, augmented.
         labelled_age_years: ages of the labelled subjects.
         unlabelled_age_years: ages of the cohort.
@@ -54,6 +57,7 @@ def dsc_by_age_figure(
     """
     rows = rows[rows["structure"] == "overall"].dropna(subset="age_years")
     counts = label_counts(rows)
+    curves: dict[tuple[int, str], pd.DataFrame] = {}
     with report_style():
         figure = Figure(figsize=(max(4.2, 2.15 * len(counts) + 0.8), 4.2), layout="constrained")
         axes_rc = figure.subplots(
@@ -66,7 +70,9 @@ def dsc_by_age_figure(
             for name, line_colour in (("baseline", BASELINE_COLOUR), ("augmented", colour)):
                 values = part[name].to_numpy(float)
                 axes.plot(ages, values, "o", ms=2.2, alpha=0.45, color=line_colour, mew=0)
-                _smooth_line(axes, ages, values, line_colour, bandwidth_years, seed)
+                curves[labels, name] = _smooth_line(
+                    axes, ages, values, line_colour, bandwidth_years, seed
+                )
             axes.set_title(f"N = {labels}", color=colour)
             _age_histograms(below, labelled_age_years, unlabelled_age_years)
             below.set_xlabel("age (years)")
@@ -79,6 +85,7 @@ def dsc_by_age_figure(
         ]
         figure.legend(handles=handles, loc="outside lower center", ncol=4 if len(counts) > 3 else 2)
         save_png_and_pdf(figure, path)
+    _write_curves(path, curves, "arm")
 
 
 def difference_by_age_figure(
@@ -93,7 +100,7 @@ def difference_by_age_figure(
     """Fig. 12: paired difference in Dice against age, overall and for each structure.
 
     Args:
-        path: the PNG; the PDF goes beside it.
+        path: the PNG; PDF and CSV go beside it.
         rows: columns labels, structure, age_years, difference (augmented - baseline).
         structures: names, in the order to draw.
         labelled_age_years: ages of the labelled subjects.
@@ -104,6 +111,7 @@ def difference_by_age_figure(
     rows = rows.dropna(subset="age_years")
     names = [name for name in ("overall", *structures) if name in set(rows["structure"])]
     counts = label_counts(rows)
+    curves: dict[tuple[int, str], pd.DataFrame] = {}
     columns = min(4, len(names))
     panels = math.ceil(len(names) / columns)
     with report_style():
@@ -117,7 +125,7 @@ def difference_by_age_figure(
             axes.axhline(0, color=INK, lw=0.8)
             for labels in counts:
                 part = rows[(rows["structure"] == name) & (rows["labels"] == labels)]
-                _smooth_line(
+                curves[labels, name] = _smooth_line(
                     axes,
                     part["age_years"].to_numpy(float),
                     part["difference"].to_numpy(float),
@@ -145,6 +153,7 @@ def difference_by_age_figure(
         ]
         figure.legend(handles=handles, loc="outside lower center", ncol=len(handles))
         save_png_and_pdf(figure, path)
+    _write_curves(path, curves, "structure")
 
 
 def _smooth_line(
@@ -154,15 +163,26 @@ def _smooth_line(
     colour: str,
     bandwidth_years: float,
     seed: int,
-) -> None:
+) -> pd.DataFrame:
+    """Draw one curve with its band, and return both; no rows for fewer than two points."""
     if np.isfinite(value_n).sum() < 2:
-        return
+        return pd.DataFrame(columns=_CURVE_COLUMNS)
     grid = np.linspace(np.nanmin(age_n), np.nanmax(age_n), _GRID_POINTS)
     curve = kernel_regression(
         age_n, value_n, grid, bandwidth_years, seed=seed, n_resamples=_RESAMPLES
     )
     axes.fill_between(grid, curve.low_g, curve.high_g, color=colour, alpha=0.16, lw=0)
     axes.plot(grid, curve.y_g, color=colour, lw=1.8)
+    columns = (curve.x_g, curve.y_g, curve.low_g, curve.high_g, curve.n)
+    return pd.DataFrame(dict(zip(_CURVE_COLUMNS, columns, strict=True)))
+
+
+def _write_curves(
+    path_png: Path, curves: Mapping[tuple[int, str], pd.DataFrame], second: str
+) -> None:
+    """Curves by label count and `second`, tidy, to be drawn again elsewhere."""
+    table = pd.concat(curves, names=["labels", second]).reset_index(["labels", second])
+    write_text(path_png.with_suffix(".csv"), table.to_csv(index=False, float_format="%.6g"))
 
 
 def _age_histograms(

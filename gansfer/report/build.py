@@ -76,7 +76,7 @@ def build_report(
     quality: pd.DataFrame | None = None,
     files: pd.DataFrame | None = None,
 ) -> ReportSummary:
-    """Write `tables/*.csv`, `figures/*.png` and `*.pdf`, and last `index.html`.
+    """Write `tables/*.csv`, `figures/*.png`, `*.pdf` and `*.csv`, and last `index.html`.
 
     Each file is whole or absent; files of an earlier report that this one lacks are removed. An
     earlier report with results is never replaced by one without: it is left as it is, with a
@@ -115,7 +115,9 @@ def build_report(
         written += write_tables(folder / "tables", synthetic)
         figures |= draw_quality_figures(folder / "figures", synthetic, meta["structures"])
         about_synthetic = quality_section(synthetic, meta["structures"], figures)
-    written += [path for png in figures.values() for path in (png, png.with_suffix(".pdf"))]
+    written += [
+        png.with_suffix(end) for png in figures.values() for end in (".png", ".pdf", ".csv")
+    ]
     sections = _sections(results, meta, figures, pictures, phrases, about_synthetic)
     written += draw_tables(folder, sections)
     page = Page(

@@ -137,6 +137,10 @@ def test_the_csvs_hold_the_known_answers(
     cdr = pd.read_csv(folder / "cohort_by_cdr.csv")
     assert set(cdr["n_subjects"]) == {8}
     assert len(pd.read_csv(folder / "metrics.csv")) == len(metrics)
+    assert {path.stem for path in (folder.parent / "figures").glob("*.csv")} == {
+        "dsc_by_age",
+        "difference_by_age",
+    }
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from gansfer.report import age_figures, figures
 from gansfer.report.cohort_sections import cohort_section, stratification_section
 from gansfer.report.page import Image, Table
 from gansfer.report.results import Meta, Results, compute
+from gansfer.structures import PAPER_STRUCTURES
 
 DAGGER = "\N{DAGGER}"
 
@@ -131,3 +132,24 @@ def test_every_labelled_person_is_in_the_figures_of_the_cohort(
     untested = {22.0, 23.0, 24.0, 25.0}  # of the fixture: in no fold that ran
     assert untested < set(drawn["dsc_by_age"][2]) and untested < set(drawn["difference_by_age"][3])
     assert drawn["dsc_by_cdr"][2] == {0.0: 12, 2.0: 4}
+
+
+def test_curves_and_bands_of_the_age_figures_are_beside_them(
+    results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(age_figures, "_RESAMPLES", 20)
+    rows, ages = results.cohort_pairs, np.array([20.0, 40.0])
+    overlap, gain = tmp_path / "overlap.png", tmp_path / "gain.png"
+    age_figures.dsc_by_age_figure(overlap, rows, ages, ages, 6.0, seed=0)
+    age_figures.difference_by_age_figure(gain, rows, PAPER_STRUCTURES[:1], ages, ages, 6.0, seed=0)
+    for path, column, names in (
+        (overlap, "arm", {"baseline", "augmented"}),
+        (gain, "structure", {"overall", "accumbens"}),
+    ):
+        table = pd.read_csv(path.with_suffix(".csv"))
+        assert list(table) == ["labels", column, "age_years", "estimate", "low", "high", "n"]
+        assert set(table[column]) == names
+        assert set(table.groupby(["labels", column]).size()) == {61}
+        assert (table["low"] <= table["high"]).all() and set(table["n"]) == {24}
+    curve = table[(table["labels"] == 1) & (table["structure"] == "overall")]
+    assert curve["estimate"].to_numpy() == pytest.approx(0.04, abs=1e-3)
