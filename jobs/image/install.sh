@@ -18,6 +18,9 @@ find /opt/gansfer -name tests -path '*/site-packages/*' -prune -exec rm -rf {} +
 install -D -m 644 "$source/configs/smoke.yaml" /opt/gansfer/share/gansfer/smoke.yaml
 printf '%s\n' "$revision" >/opt/gansfer/share/gansfer/revision
 
-# The command, for a host that calls it by its name alone, and its first check.
-/opt/gansfer/bin/gansfer --help >/dev/null
-/opt/gansfer/bin/python -c 'import ants, torch'
+# The command, for a host that calls it by its name alone, and its first check. What libraries
+# cache at their first import (matplotlib: where fonts are) stays out of the image.
+away=$(mktemp -d)
+HOME=$away /opt/gansfer/bin/gansfer --help >/dev/null
+HOME=$away /opt/gansfer/bin/python -c 'import ants, torch'
+rm -rf "$away"
