@@ -17,7 +17,7 @@ from rich.table import Table
 from gansfer.errors import UserError
 from jobs.cluster_cli import register
 from jobs.display import Display
-from jobs.experiment_file import load_experiment, save_experiment
+from jobs.experiment_file import experiment_schema, load_experiment, save_experiment
 from jobs.local import run_locally
 from jobs.plan import Plan, make_plan
 from jobs.product_cli import register as register_products
@@ -183,7 +183,7 @@ def describe(config: ConfigPath, as_json: AsJson = False) -> None:
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of an experiment file, with which editors complete and check it."""
-    typer.echo(json.dumps(Experiment.model_json_schema(), indent=1))
+    typer.echo(json.dumps(experiment_schema(), indent=1))
 
 
 @app.command()

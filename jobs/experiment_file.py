@@ -45,6 +45,16 @@ def parse_experiment(values: Any, where: str) -> Experiment:
         raise UserError("\n".join(lines)) from None
 
 
+def experiment_schema() -> dict[str, Any]:
+    """JSON Schema of an experiment file: every setting, and the ways to name a site profile."""
+    schema = Experiment.model_json_schema()
+    profile = {"type": "string", "description": "file of a site profile, relative to this one"}
+    settings = schema["properties"]["cluster"]
+    schema["$defs"]["ClusterSettings"]["properties"]["profile"] = profile
+    schema["properties"]["cluster"] = {"anyOf": [{"$ref": settings["$ref"]}, profile]}
+    return schema
+
+
 def save_experiment(experiment: Experiment, path: Path) -> None:
     """Write the resolved experiment, every default spelled out.
 

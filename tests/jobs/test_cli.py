@@ -31,6 +31,9 @@ def test_the_schema_is_a_json_schema_of_every_setting(gansfer: Gansfer) -> None:
     assert schema["required"] == ["name", "cohort"]
     assert set(schema["properties"]) == set(Experiment.model_fields)
     assert schema["additionalProperties"] is False
+    cluster = schema["properties"]["cluster"]["anyOf"]  # settings, or a site profile's name
+    assert cluster[0] == {"$ref": "#/$defs/ClusterSettings"} and cluster[1]["type"] == "string"
+    assert "profile" in schema["$defs"]["ClusterSettings"]["properties"]
     references = [line for line in asked.out.splitlines() if '"$ref"' in line]
     for line in references:
         assert line.split("#/$defs/")[1].rstrip('",') in schema["$defs"]
