@@ -149,7 +149,8 @@ def test_a_signal_that_ends_the_processes_too_is_a_stop(
         next(prepared_subjects(experiment, source, tmp_path, "identity", Signalled(False)))
 
 
-def test_a_mistake_leaves_no_half_product_and_the_next_run_goes_on(tmp_path: Path) -> None:
+def stopped_by_a_cut_image(tmp_path: Path) -> tuple[Path, Storage, bytes]:
+    """A folder that `prepare` has refused for its fourth image, and that image as it should be."""
     folder = write_folder(tmp_path / "data")
     values = experiment_values(folder_cohort(folder), tmp_path / "runs")
     experiment = parse_experiment(values, "mini.yaml")
@@ -158,6 +159,11 @@ def test_a_mistake_leaves_no_half_product_and_the_next_run_goes_on(tmp_path: Pat
     whole = (folder / "images/s3.nii.gz").read_bytes()
     (folder / "images/s3.nii.gz").write_bytes(whole[:2000])
     assert run_task(str(storage.experiment_file), "prepare") == MISTAKE
+    return folder, storage, whole
+
+
+def test_a_mistake_leaves_no_half_product_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    folder, storage, whole = stopped_by_a_cut_image(tmp_path)
     left = {path.name for path in storage.cohort.iterdir()}
     assert not {name for name in left if name.endswith((".h5", ".csv")) or name == "manifest.json"}
     (folder / "images/s3.nii.gz").write_bytes(whole)
@@ -169,14 +175,7 @@ def test_a_mistake_leaves_no_half_product_and_the_next_run_goes_on(tmp_path: Pat
 
 
 def test_what_was_kept_of_files_that_are_others_now_is_made_again(tmp_path: Path) -> None:
-    folder = write_folder(tmp_path / "data")
-    values = experiment_values(folder_cohort(folder), tmp_path / "runs")
-    experiment = parse_experiment(values, "mini.yaml")
-    storage = Storage(experiment)
-    save_experiment(experiment, storage.experiment_file)
-    whole = (folder / "images/s3.nii.gz").read_bytes()
-    (folder / "images/s3.nii.gz").write_bytes(whole[:2000])
-    assert run_task(str(storage.experiment_file), "prepare") == MISTAKE
+    folder, storage, whole = stopped_by_a_cut_image(tmp_path)
     (folder / "images/s3.nii.gz").write_bytes(whole)
     write_nifti(folder / "images/s0.nii.gz", brain(FOLDER_SHAPE, 77), FOLDER_AFFINE)
     turned_xyz = np.where(two_structures() == 10, 17, two_structures()).astype(np.int16)
@@ -185,6 +184,7 @@ def test_what_was_kept_of_files_that_are_others_now_is_made_again(tmp_path: Path
     table.write_text(table.read_text().replace(",50,", ",51,"))
     assert run_task(str(storage.experiment_file), "prepare") == DONE
 
+    values = experiment_values(folder_cohort(folder), tmp_path / "runs")
     fresh = parse_experiment(values | {"name": "fresh"}, "mini.yaml")
     save_experiment(fresh, Storage(fresh).experiment_file)
     assert run_task(str(Storage(fresh).experiment_file), "prepare") == DONE
@@ -211,6 +211,7 @@ def test_a_file_that_changes_after_it_was_read_makes_prepare_stale(
     folder, storage, plan = prepared_folder(tmp_path)
     task = plan.by_id["prepare"]
     assert Ledger(plan, storage, sources=True).done(task)
+    before = storage.read_manifest(task)
     (folder / name).write_bytes((folder / name).read_bytes())
     assert Ledger(plan, storage).done(task)  # for a task that runs, and for the report
     found = Ledger(plan, storage, sources=True).finding(task)
@@ -220,6 +221,8 @@ def test_a_file_that_changes_after_it_was_read_makes_prepare_stale(
     )
     assert run_task(str(storage.experiment_file), "prepare") == DONE
     assert Ledger(plan, storage, sources=True).done(task)
+    after = storage.read_manifest(task)  # of the same content: what follows is not repeated
+    assert before and after and after["digest"] == before["digest"]
 
 
 def test_raw_data_need_not_be_there_once_they_are_prepared(tmp_path: Path) -> None:

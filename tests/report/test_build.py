@@ -158,10 +158,9 @@ def test_an_incomplete_report_says_so_first(
     meta: Meta,
     labelled: pd.DataFrame,
 ) -> None:
-    metrics = untied
-    hole = (metrics["arm"] == "ratio-2to1") & (metrics["labels"] == 1) & (metrics["set"] == "test")
+    hole = (untied["arm"] == "ratio-2to1") & (untied["labels"] == 1) & (untied["set"] == "test")
     summary, page = _build(
-        tmp_path, metrics[~(hole & (metrics["fold"] == 1))], expected, meta, labelled
+        tmp_path, untied[~(hole & (untied["fold"] == 1))], expected, meta, labelled
     )
     state = "Incomplete: 1 of 38 planned results is missing: N = 1 2:1, fold 1."
     assert page.text[0].startswith(state)
@@ -186,9 +185,8 @@ def test_no_mean_is_over_a_part_of_the_people(
     meta: Meta,
     labelled: pd.DataFrame,
 ) -> None:
-    metrics = untied
-    hole = (metrics["arm"] == "baseline") & (metrics["labels"] == 1) & (metrics["fold"] == 1)
-    there = metrics[~(hole & (metrics["set"] == "test"))]
+    hole = (untied["arm"] == "baseline") & (untied["labels"] == 1) & (untied["fold"] == 1)
+    there = untied[~(hole & (untied["set"] == "test"))]
     summary, page = _build(tmp_path, there, expected, meta, labelled)
     assert summary.console_rows[0] == ("1", *["\N{EN DASH}"] * 6)
     assert any("Better at N = 6; not all there at N = 1" in text for text in page.text)
