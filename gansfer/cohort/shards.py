@@ -28,12 +28,12 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from gansfer.cohort.preprocess import PreparedSubject, roi_affine
-from gansfer.cohort.subjects import Subject
 from gansfer.cohort.table import TABLE_NAME, TableRow, read_table
 from gansfer.errors import UserError
 from gansfer.hdf5 import replacing_hdf5
+from gansfer.preprocessing.preprocess import PreparedSubject, roi_affine
 from gansfer.settings import RoiSettings
+from gansfer.subjects import Subject
 
 FORMAT = 1
 

@@ -10,9 +10,9 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gansfer.cohort.subjects import Subject
 from gansfer.errors import UserError
 from gansfer.seeds import seed_for
+from gansfer.subjects import Subject
 
 
 @dataclass(frozen=True)

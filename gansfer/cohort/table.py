@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gansfer.atomic import write_text
-from gansfer.cohort.subjects import Subject
 from gansfer.errors import UserError
+from gansfer.subjects import Subject
 
 TABLE_NAME = "subjects.csv"
 COLUMNS = (

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from gansfer.cohort.preprocess import PreparedSubject
 from gansfer.cohort.shards import write_reference_shard, write_shard
 from gansfer.cohort.table import TABLE_NAME, TableRow, write_table
 from gansfer.errors import UserError
+from gansfer.preprocessing.preprocess import PreparedSubject
 from gansfer.settings import RoiSettings
 
 SUBJECTS_PER_SHARD = 64

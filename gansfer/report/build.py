@@ -10,26 +10,26 @@ from pathlib import Path
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from gansfer.report.cells import duration, p_value, signed
-from gansfer.report.cohort_sections import cohort_section, stratification_section
-from gansfer.report.completeness import completeness_line, missing_files, missing_in_words
-from gansfer.report.figures import draw_figures
-from gansfer.report.page import DASH, Bullets, Page, Part, Section, Terms, write_page
-from gansfer.report.pictures import Picture, picture_sections
-from gansfer.report.quality_figures import draw_quality_figures
-from gansfer.report.quality_sections import quality_section
-from gansfer.report.quality_tables import quality_tables, write_tables
-from gansfer.report.result_sections import augmented_name, facts, key_section
-from gansfer.report.results import Meta, Results, compute, write_csvs
-from gansfer.report.rival import rival_section
-from gansfer.report.rows import rows_by
-from gansfer.report.seed_section import seed_section
-from gansfer.report.structure_sections import (
+from gansfer.report.figures.draw import draw_figures
+from gansfer.report.figures.quality_figures import draw_quality_figures
+from gansfer.report.page.cells import duration, p_value, signed
+from gansfer.report.page.cohort_sections import cohort_section, stratification_section
+from gansfer.report.page.page import DASH, Bullets, Page, Part, Section, Terms, write_page
+from gansfer.report.page.pictures import Picture, picture_sections
+from gansfer.report.page.quality_sections import quality_section
+from gansfer.report.page.result_sections import augmented_name, facts, key_section
+from gansfer.report.page.rival_section import rival_section
+from gansfer.report.page.seed_section import seed_section
+from gansfer.report.page.structure_sections import (
     ablation_section,
     distance_section,
     structure_section,
 )
-from gansfer.report.table_pictures import draw_tables
+from gansfer.report.page.table_pictures import draw_tables
+from gansfer.report.tables.completeness import completeness_line, missing_files, missing_in_words
+from gansfer.report.tables.quality_tables import quality_tables, write_tables
+from gansfer.report.tables.results import Meta, Results, compute, write_csvs
+from gansfer.report.tables.rows import rows_by
 
 _LOG = logging.getLogger(__name__)
 _GLOSSARY = (

@@ -26,16 +26,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from gansfer.cohort.phantom import PhantomSource
-from gansfer.cohort.subjects import Subject
 from gansfer.cohort.table import TableRow, write_table
-from gansfer.report import build, embedding, losses, slices, synthesis_figures, volumes
+from gansfer.drawing import embedding, losses, slices, synthesis_figures
+from gansfer.phantom.cohort import PhantomSource
+from gansfer.report import build
+from gansfer.report.tables import volumes
 from gansfer.structures import PAPER_STRUCTURES
-from jobs import aggregate
-from jobs.experiment_file import parse_experiment, save_experiment
-from jobs.manifest import build_manifest
-from jobs.plan import Plan, Task, make_plan
-from jobs.storage import Storage
+from gansfer.subjects import Subject
+from jobs.experiment.loading import parse_experiment, save_experiment
+from jobs.experiment.plan import Plan, Task, make_plan
+from jobs.reporting import collect as aggregate
+from jobs.store.manifest import build_manifest
+from jobs.store.storage import Storage
 
 LABELLED, UNLABELLED = 30, 416
 BASE = {1: 0.79, 3: 0.83, 6: 0.86, 12: 0.88, 24: 0.89}
@@ -241,7 +243,7 @@ def measure(plan: Plan, storage: Storage) -> None:
     """Run the report as a user does, then part by part, and print."""
     load = os.getloadavg()[0]
     start_s = time.perf_counter()
-    command = [sys.executable, "-m", "jobs.cli", "aggregate", str(storage.experiment_file)]
+    command = [sys.executable, "-m", "jobs.commands.cli", "aggregate", str(storage.experiment_file)]
     code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
     whole_s = time.perf_counter() - start_s
     print(f"gansfer aggregate: {whole_s:.1f} s, exit code {code} (load before: {load:.1f})")

@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from gansfer.cohort.challenge import ChallengeSource
-from gansfer.cohort.combined import CombinedSource
-from gansfer.cohort.oasis import OasisSource
-from gansfer.cohort.preprocess import PreparedSubject, prepare_subject
-from gansfer.cohort.references import ReferenceFolder
-from gansfer.cohort.registration import mean_template, register_affine, template_members
+from gansfer.preprocessing.preprocess import PreparedSubject, prepare_subject
+from gansfer.preprocessing.registration import mean_template, register_affine, template_members
+from gansfer.readers.challenge import ChallengeSource
+from gansfer.readers.combined import CombinedSource
+from gansfer.readers.oasis import OasisSource
+from gansfer.readers.references import ReferenceFolder
 from gansfer.settings import RoiSettings
 from gansfer.structures import PAPER_STRUCTURES
 

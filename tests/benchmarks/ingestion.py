@@ -28,19 +28,19 @@ from pathlib import Path
 
 import numpy as np
 
-from gansfer.cohort.combined import CombinedSource
-from gansfer.cohort.preprocess import PreparedSubject, prepare_subject
-from gansfer.cohort.registration import mean_template, register_affine, template_members
 from gansfer.cohort.shards import Cohort
-from gansfer.cohort.subjects import Subject
 from gansfer.cohort.writing import write_cohort
+from gansfer.preprocessing.preprocess import PreparedSubject, prepare_subject
+from gansfer.preprocessing.registration import mean_template, register_affine, template_members
 from gansfer.progress import Silent
+from gansfer.readers.combined import CombinedSource
 from gansfer.settings import RoiSettings
 from gansfer.structures import PAPER_STRUCTURES
-from jobs.experiment_file import parse_experiment
-from jobs.preparation import prepared_subjects
-from jobs.sources import make_file_source, make_source
-from jobs.spec import Experiment
+from gansfer.subjects import Subject
+from jobs.experiment.loading import parse_experiment
+from jobs.experiment.model import Experiment
+from jobs.inputs.sources import make_file_source, make_source
+from jobs.stages.preparation import prepared_subjects
 
 CHALLENGE_NAME = "MICCAI-2012-Multi-Atlas-Challenge-Data"
 TABLE_NAME = "oasis_cross-sectional.csv"

@@ -20,13 +20,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from jobs.experiment_file import load_experiment, save_experiment
-from jobs.plan import Task, make_plan
-from jobs.storage import Storage
+from jobs.experiment.loading import load_experiment, save_experiment
+from jobs.experiment.plan import Task, make_plan
+from jobs.store.storage import Storage
 
 _WORK = """
 import sys
-from jobs.worker import run_task
+from jobs.worker.run import run_task
 sys.exit(run_task(sys.argv[1], sys.argv[2], heartbeat_every_s=0.1))
 """
 

@@ -22,10 +22,10 @@ os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"  # read when ants is lo
 import numpy as np
 
 from gansfer.cohort.shards import Cohort
-from gansfer.cohort.subjects import Subject
 from gansfer.evaluation.overlap import dice_table
-from gansfer.evaluation.propagation import Labels, fuse_labels, warp_atlas
-from jobs.propagation_stage import nearest_atlases
+from gansfer.propagation.multi_atlas import Labels, fuse_labels, warp_atlas
+from gansfer.subjects import Subject
+from jobs.stages.propagate import nearest_atlases
 
 
 def measure(

@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from gansfer.cohort.challenge import ChallengeSource
-from gansfer.cohort.label_maps import load_labels
-from gansfer.cohort.oasis import OasisSource
-from gansfer.cohort.preprocess import mixture_white_matter
-from gansfer.cohort.registration import mean_template, register_affine, template_members
-from gansfer.cohort.subjects import Volume
+from gansfer.preprocessing.preprocess import mixture_white_matter
+from gansfer.preprocessing.registration import mean_template, register_affine, template_members
+from gansfer.readers.challenge import ChallengeSource
+from gansfer.readers.label_maps import load_labels
+from gansfer.readers.oasis import OasisSource
 from gansfer.structures import PAPER_STRUCTURES, WHITE_MATTER
+from gansfer.subjects import Volume
 
 Affine = npt.NDArray[np.float64]
 LEAST_VOXELS = 60

@@ -6,13 +6,13 @@ import h5py
 import numpy as np
 import pytest
 
-from gansfer.cohort.preprocess import PreparedSubject
 from gansfer.cohort.shards import Cohort
-from gansfer.cohort.subjects import Subject
 from gansfer.cohort.table import read_table
 from gansfer.cohort.writing import write_cohort
 from gansfer.errors import UserError
+from gansfer.preprocessing.preprocess import PreparedSubject
 from gansfer.settings import RoiSettings
+from gansfer.subjects import Subject
 
 ROI = RoiSettings(size_mm=(8, 8, 6), voxel_mm=2.0)
 STRUCTURES = ("a", "b")

@@ -7,8 +7,8 @@ from itertools import pairwise
 import pytest
 
 from gansfer.cohort.splits import Fold, analysis_fold, folds, groups, n_groups
-from gansfer.cohort.subjects import Subject
 from gansfer.errors import UserError
+from gansfer.subjects import Subject
 
 IDS = [f"{i}" for i in range(1000, 1030)]
 
@@ -121,6 +121,6 @@ def test_analysis_fold_of_an_unknown_subject_is_refused() -> None:
 def test_login_node_needs_no_numpy() -> None:
     code = (
         "import sys; sys.modules['numpy'] = sys.modules['h5py'] = sys.modules['torch'] = None\n"
-        "import gansfer.cohort.splits, gansfer.cohort.table, gansfer.cohort.subjects"
+        "import gansfer.cohort.splits, gansfer.cohort.table, gansfer.subjects"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.cli import main
+from jobs.commands.cli import main
 from tests.jobs.experiments import Trial
 from tests.jobs.stand_in import StandIn
 
@@ -38,7 +38,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The tiny experiment, run from beginning to end without a disturbance."""
     made = Trial.make(tmp_path_factory.mktemp("finished"))
     ran = subprocess.run(
-        [sys.executable, "-m", "jobs.cli", "run", str(made.config)],
+        [sys.executable, "-m", "jobs.commands.cli", "run", str(made.config)],
         capture_output=True,
         text=True,
         cwd=ROOT,

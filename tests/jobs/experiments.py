@@ -11,11 +11,12 @@ from typing import Any
 
 import yaml
 
-from jobs.experiment_file import load_experiment, merged, save_experiment
-from jobs.manifest import digest_files
-from jobs.plan import Plan, Task, make_plan
-from jobs.storage import Ledger, Storage
-from jobs.worker import run_task
+from jobs.experiment.loading import load_experiment, merged, save_experiment
+from jobs.experiment.plan import Plan, Task, make_plan
+from jobs.store.ledger import Ledger
+from jobs.store.manifest import digest_files
+from jobs.store.storage import Storage
+from jobs.worker.run import run_task
 
 GAN = "train_gan/seed-0/fold-0/labels-01/group-0"
 SYNTHESISE = "synthesise/seed-0/fold-0/labels-01/group-0"

@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from jobs.experiment_file import merged
-from jobs.submissions import Submissions
+from jobs.experiment.loading import merged
+from jobs.slurm.job_ids import Submissions
 
 BASE: dict[str, Any] = {
     "name": "one",
@@ -84,7 +84,14 @@ class StandIn:
         """Run `gansfer COMMAND CONFIG OPTIONS`, expect this exit code, give what it printed."""
         path = f"{self.folder}/bin:{os.environ['PATH']}"
         ran = subprocess.run(
-            [sys.executable, "-m", "jobs.cli", command, f"{self.folder}/one.yaml", *options],
+            [
+                sys.executable,
+                "-m",
+                "jobs.commands.cli",
+                command,
+                f"{self.folder}/one.yaml",
+                *options,
+            ],
             env={**os.environ, "PATH": path, **env},
             cwd=Path(__file__).resolve().parents[2],
             text=True,

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gansfer.report.results import Meta
+from gansfer.report.tables.results import Meta
 from gansfer.structures import PAPER_STRUCTURES
 
 FOLDS = 3

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gansfer.drawing.slices import sample_grid
 from gansfer.report import build
 from gansfer.report.build import ReportSummary, build_report
-from gansfer.report.pictures import Picture
-from gansfer.report.results import Meta
-from gansfer.report.slices import sample_grid
+from gansfer.report.page.pictures import Picture
+from gansfer.report.tables.results import Meta
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
@@ -256,8 +256,8 @@ def test_the_papers_data_need_no_warning(
 
 def test_the_report_loads_without_torch() -> None:
     code = (
-        "import gansfer.report.build, gansfer.report.embedding, gansfer.report.losses, sys;"
-        "import gansfer.report.slices, gansfer.report.synthesis_figures;"
+        "import gansfer.report.build, gansfer.drawing.embedding, gansfer.drawing.losses, sys;"
+        "import gansfer.drawing.slices, gansfer.drawing.synthesis_figures;"
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,11 +10,16 @@ import pytest
 from PIL import Image
 
 from gansfer.errors import UserError
-from gansfer.report.page import Image as PageImage
-from gansfer.report.page import Table
-from gansfer.report.quality_figures import draw_quality_figures
-from gansfer.report.quality_sections import quality_section
-from gansfer.report.quality_tables import COLUMNS, QualityTables, quality_tables, write_tables
+from gansfer.report.figures.quality_figures import draw_quality_figures
+from gansfer.report.page.page import Image as PageImage
+from gansfer.report.page.page import Table
+from gansfer.report.page.quality_sections import quality_section
+from gansfer.report.tables.quality_tables import (
+    COLUMNS,
+    QualityTables,
+    quality_tables,
+    write_tables,
+)
 
 STRUCTURES = ("caudate", "putamen")
 

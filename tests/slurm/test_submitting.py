@@ -81,7 +81,7 @@ def test_submission_cut_off_is_completed_by_another_and_never_doubled(trial, tmp
     )
     script.chmod(0o755)
     cut = subprocess.Popen(
-        [sys.executable, "-m", "jobs.cli", "submit", str(one.config), "--yes"],
+        [sys.executable, "-m", "jobs.commands.cli", "submit", str(one.config), "--yes"],
         env={**one.environment, "PATH": f"{folder}:{one.environment['PATH']}"},
         start_new_session=True,
         # As on a terminal: a shell that runs us in the background has Ctrl-C ignored.

@@ -16,8 +16,8 @@ import pytest
 import yaml
 from throwaway import PATIENCE, Cluster, wait_until, why_not
 
-from jobs.experiment_file import merged
-from jobs.spec import STAGES
+from jobs.experiment.loading import merged
+from jobs.experiment.resources import STAGES
 
 PROJECT = Path(__file__).resolve().parents[2]
 PLANTED = Path(__file__).with_name("planted")
@@ -99,7 +99,7 @@ class Trial:
     def gansfer(self, command: str, *options: str, fails: int = 0, **env: str) -> str:
         """Run `gansfer COMMAND CONFIG OPTIONS`, expect this exit code, give what it printed."""
         ran = subprocess.run(
-            [sys.executable, "-m", "jobs.cli", command, str(self.config), *options],
+            [sys.executable, "-m", "jobs.commands.cli", command, str(self.config), *options],
             env={**self.environment, **env},
             text=True,
             stdout=subprocess.PIPE,

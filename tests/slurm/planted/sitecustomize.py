@@ -1,4 +1,4 @@
-"""Python imports this at start where its folder is on PYTHONPATH: jobs.stages becomes planted.
+"""Python imports this at start where its folder is on PYTHONPATH: jobs.stages.run becomes planted.
 
 The worker under test stays as it is; only what it runs is another, or misbehaves on request.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 class _Planted(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name != "jobs.stages":
+        if name != "jobs.stages.run":
             return None
         return importlib.util.spec_from_file_location(name, Path(__file__).with_name("planted.py"))
 

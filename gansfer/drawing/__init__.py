@@ -1,0 +1,1 @@
+"""Pictures of slices, losses and latents, and the style that all figures share."""

@@ -1,0 +1,49 @@
+"""Predicted label maps as one HDF5 file: `id` [N] and `label` [N, Z, H, W], uint8.
+
+Attributes: `structures`, the names of labels 1, 2, ...; `spacing_zhw_mm`; `ras_from_zhw`, the
+affine from voxel index to RAS millimetres of the common space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from gansfer.hdf5 import replacing_hdf5
+
+
+def write_predictions(
+    path: Path,
+    ids: Sequence[str],
+    label_nzhw: npt.NDArray[np.uint8],
+    names: Sequence[str],
+    spacing_zhw_mm: tuple[float, float, float],
+    ras_from_zhw: npt.NDArray[np.float64],
+) -> None:
+    """Write the label maps of some subjects, atomically.
+
+    Args:
+        path: the file.
+        ids: subject of each map.
+        label_nzhw: [N, Z, H, W], 0 background and 1..S.
+        names: of labels 1, 2, ...
+        spacing_zhw_mm: voxel size.
+        ras_from_zhw: [4, 4] voxel index -> RAS millimetres of the common space.
+    """
+    with replacing_hdf5(path) as file:
+        file.create_dataset("id", data=list(ids), dtype=h5py.string_dtype())
+        packed = {"chunks": (1, *label_nzhw.shape[1:]), "compression": "gzip"} if len(ids) else {}
+        file.create_dataset("label", data=label_nzhw, **packed)
+        file.attrs["structures"] = list(names)
+        file.attrs["spacing_zhw_mm"] = spacing_zhw_mm
+        file.attrs["ras_from_zhw"] = ras_from_zhw
+
+
+def read_predictions(path: Path) -> dict[str, npt.NDArray[np.uint8]]:
+    """Label maps [Z, H, W] by subject."""
+    with h5py.File(path, "r", locking=False) as file:
+        return dict(zip(file["id"].asstr()[:], file["label"][:], strict=True))

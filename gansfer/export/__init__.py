@@ -1,0 +1,1 @@
+"""Labelled slices for other programs: nnU-Net, NIfTI, PNG."""

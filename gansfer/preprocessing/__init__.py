@@ -1,0 +1,1 @@
+"""From a volume to the common space: bias, registration, normalisation, checks."""

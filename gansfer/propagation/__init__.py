@@ -1,0 +1,1 @@
+"""Multi-atlas label propagation: references, and the segmenter's rival."""

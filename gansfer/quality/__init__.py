@@ -1,0 +1,1 @@
+"""How good synthetic slices are: distribution, variety, memorisation, plausibility."""

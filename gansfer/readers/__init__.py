@@ -1,0 +1,1 @@
+"""Files as people have them: images, label maps and tables become subjects and volumes."""

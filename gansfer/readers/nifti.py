@@ -1,0 +1,183 @@
+"""Careful reading of image files: whole, 3-D, finite and with contrast, or a one-line error."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from nibabel.filebasedimages import ImageFileError
+from nibabel.fileholders import FileHolder
+from nibabel.imageglobals import LoggingOutputSuppressor
+from nibabel.spatialimages import HeaderDataError, ImageDataError
+from nibabel.wrapstruct import WrapStructError
+
+from gansfer.errors import UserError
+from gansfer.readers.sheets import noted
+from gansfer.subjects import Volume
+
+# What nibabel, gzip and zlib raise on files that are missing a part or are something else.
+DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    zlib.error,
+    ImageFileError,
+    HeaderDataError,
+    ImageDataError,
+    WrapStructError,
+)
+# Some writers pad a file; a slice more is no padding.
+SPARE_BYTES = 512
+_CHUNK_BYTES = 1 << 20
+_NIFTI_2_BEGINS = (struct.pack("<i", 540), struct.pack(">i", 540))
+
+
+class _LenientHeader(nib.Nifti1Header):
+    """A header whose quaternion may be a rounding error too long, as in the MICCAI 2012 files."""
+
+    quaternion_threshold = np.float64(-1e-6)
+
+
+class _LenientImage(nib.Nifti1Image):
+    header_class = _LenientHeader
+
+
+def load_volume(path: Path) -> Volume:
+    """Read a 3-D image; trailing axes of length 1 are dropped (the T88 images of OASIS-1 are 4-D).
+
+    Raises:
+        UserError: the file is missing, truncated or of another kind, is not 3-D, holds NaN or
+            infinity, is constant, or has no usable geometry.
+    """
+    _check_file(path)
+    try:
+        # Analyze's blank origin is no news: the reader of T88 places the image itself.
+        with LoggingOutputSuppressor():
+            image, array_xyz = _read_image(path)
+        affine_ras = np.asarray(image.affine, np.float64)
+    except DAMAGE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{path}: cannot be read ({reason}); download it again") from error
+    _check_surplus(path, image)
+    if array_xyz.dtype.names or not np.issubdtype(array_xyz.dtype, np.number):
+        raise UserError(
+            f"{path}: holds colours (RGB), expected one intensity a voxel; convert it to grey"
+        )
+    if np.iscomplexobj(array_xyz):
+        raise UserError(f"{path}: holds complex numbers, expected intensities; take the magnitude")
+    while array_xyz.ndim > 3 and array_xyz.shape[-1] == 1:
+        array_xyz = array_xyz[..., 0]
+    if array_xyz.ndim != 3 or 1 in array_xyz.shape:
+        raise UserError(
+            f"{path}: shape {' x '.join(map(str, array_xyz.shape))}, expected three dimensions; "
+            "is this a slice or a series?"
+        )
+    n_bad = array_xyz.size - int(np.count_nonzero(np.isfinite(array_xyz)))
+    if n_bad:
+        raise UserError(f"{path}: {n_bad} voxels are not finite; repair or exclude the image")
+    if array_xyz.min() == array_xyz.max():
+        raise UserError(f"{path}: every voxel is {array_xyz.flat[0]:g}; is the file empty?")
+    if not np.isfinite(affine_ras).all() or abs(np.linalg.det(affine_ras[:3, :3])) < 1e-6:
+        raise UserError(f"{path}: the header's affine has no volume; repair the header")
+    return Volume(array_xyz, affine_ras, placed=_is_placed(image.header))
+
+
+def load_image(path: Path, others: Sequence[Path]) -> Volume:
+    """As `load_volume`; where the image is damaged, the files that belong to it are looked at too.
+
+    Args:
+        path: the image.
+        others: masks and label maps, which can only be read with the image.
+
+    Raises:
+        UserError: what is wrong with the image and with the others, a line each.
+    """
+    try:
+        return load_volume(path)
+    except UserError as error:
+        problems = [str(error)]
+    for other in others:
+        with noted(problems):
+            load_volume(other)
+    raise UserError("\n".join(problems))
+
+
+def _is_placed(header: Any) -> bool:
+    if isinstance(header, nib.Nifti1Header):
+        return bool(header["qform_code"] or header["sform_code"])
+    return not isinstance(header, nib.AnalyzeHeader)
+
+
+def _read_image(path: Path) -> tuple[Any, npt.NDArray[Any]]:
+    """An image and its voxels. A compressed file is read to its end, where its checksum is.
+
+    nibabel stops after the last voxel, and would never see that a bit of one was flipped.
+    """
+    if not path.name.endswith((".nii.gz", ".mgz")):
+        opened: Any = _nifti_kind(path) if path.suffix == ".nii" else nib
+        image = opened.load(path)
+        return image, np.asanyarray(image.dataobj)
+    kind: Any = nib.MGHImage if path.suffix == ".mgz" else _nifti_kind(path)
+    with gzip.open(path) as stream:
+        image = kind.from_file_map({"image": FileHolder(str(path), stream)})
+        array_xyz = np.asanyarray(image.dataobj)
+        while stream.read(_CHUNK_BYTES):
+            pass
+    return image, array_xyz
+
+
+def _nifti_kind(path: Path) -> Any:
+    """The kind of a NIfTI file, 1 or 2, by the size of its header that it begins with."""
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        return nib.Nifti2Image if stream.read(4) in _NIFTI_2_BEGINS else _LenientImage
+
+
+def _check_file(path: Path) -> None:
+    """Raise where there is no file to open, and say which kind of nothing it is."""
+    try:
+        is_there, is_link = path.is_file(), path.is_symlink()
+        n_bytes = path.stat().st_size if is_there else 0
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be reached ({error.strerror}); make the folder readable to you"
+        ) from error
+    if not is_there and is_link:
+        raise UserError(f"{path}: is a link that leads nowhere; put the file itself there")
+    if not is_there:
+        raise UserError(f"{path}: no such file; is the download complete?")
+    if n_bytes == 0:
+        raise UserError(f"{path}: cannot be read (the file has 0 bytes); download it again")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; make the file readable to you") from error
+
+
+def _check_surplus(path: Path, image: Any) -> None:
+    """Raise where the file holds more than its header says: one of the two is of another image."""
+    data = image.file_map.get("image")
+    if data is None or data.filename is None or not hasattr(image.dataobj, "offset"):
+        return
+    held = Path(data.filename)
+    n_held = held.stat().st_size
+    if held.name.endswith(".gz"):  # the last four bytes: length before compression, modulo 2^32
+        with held.open("rb") as file:
+            file.seek(-4, 2)
+            n_held = struct.unpack("<I", file.read(4))[0]
+    elif held.suffix not in (".nii", ".img"):
+        return
+    n_wanted = image.dataobj.offset + image.dataobj.dtype.itemsize * int(
+        np.prod(image.dataobj.shape, dtype=np.int64)
+    )
+    if n_held > n_wanted + SPARE_BYTES:
+        raise UserError(
+            f"{path}: the header asks for {n_wanted} bytes, the file holds {n_held}; do header and "
+            "data belong together?"
+        )

@@ -1,0 +1,1 @@
+"""The report's page: sections made from tables and figures."""

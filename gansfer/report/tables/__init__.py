@@ -1,0 +1,1 @@
+"""The report's tables, computed from metric files."""

@@ -1,0 +1,57 @@
+"""The arms of an experiment as the report names and orders them."""
+
+from __future__ import annotations
+
+import re
+
+PROPAGATION = "propagation"
+
+
+_ABLATION_ONLY = ("p1", "p1+", "p2", "p2+", "p3", "p3+")
+
+
+_RATIO = re.compile(r"ratio-(\d+(?:\.\d+)?)to(\d+(?:\.\d+)?)")
+
+
+def arm_title(arm: str) -> str:
+    """An arm's name as readers see it: "Baseline", "2:1", "Synthetic only", "P1+"."""
+    if ratio := _RATIO.fullmatch(arm):
+        return f"{ratio[1]}:{ratio[2]}"
+    named = {"baseline": "Baseline", "synthetic": "Synthetic only", PROPAGATION: "Propagation"}
+    return named.get(arm, arm.upper())
+
+
+def ablation_title(arm: str) -> str:
+    """An arm's name in Table I of the paper: "BL", "P1", ..., "P2&3", "P2&3+"."""
+    if is_ratio(arm):
+        return "P2&3+"
+    return {"baseline": "BL", "synthetic": "P2&3"}.get(arm, arm.upper())
+
+
+def is_ratio(arm: str) -> bool:
+    """Whether an arm mixes real and synthetic segments (and is no ablation row)."""
+    return _RATIO.fullmatch(arm) is not None
+
+
+def arm_order(arm: str) -> tuple[int, float, str]:
+    """Sort key of arms: baseline, ratios, most real first, synthetic, propagation, ablation."""
+    if arm == "baseline":
+        return 0, 0.0, arm
+    if ratio := _RATIO.fullmatch(arm):
+        return 1, -float(ratio[1]) / float(ratio[2]), arm
+    if arm == "synthetic":
+        return 2, 0.0, arm
+    if arm == PROPAGATION:
+        return 3, 0.0, arm
+    place = _ABLATION_ONLY.index(arm) if arm in _ABLATION_ONLY else len(_ABLATION_ONLY)
+    return 4, float(place), arm
+
+
+def ablation_arms(ratio: str) -> tuple[str, ...]:
+    """The arms of Table I, in its order; `ratio` (such as "2:1") is the one of the "+" rows."""
+    return "baseline", *_ABLATION_ONLY, "synthetic", ratio_arm(ratio)
+
+
+def ratio_arm(ratio: str) -> str:
+    """The arm of a ratio such as "2:1"."""
+    return "ratio-" + ratio.replace(":", "to")

@@ -1,0 +1,153 @@
+"""Baseline against augmented: differences on the same subjects, with intervals and tests.
+
+Legend as in `tables.py`. Every test is two-sided and paired by subject; p values of a family are
+adjusted by Holm's method. A group is a (label count, augmented?) pair, as in Fig. 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from gansfer.evaluation.statistics import (
+    bootstrap_mean,
+    compare_pairs,
+    holm,
+    paired_t_test,
+    wilcoxon_signed_rank,
+)
+from gansfer.report.tables.overlap import paired, values_by_subject
+from gansfer.report.tables.rows import label_counts, rows_of
+from gansfer.report.tables.seed_tables import compared_rows
+
+Group = tuple[int, bool]
+
+
+def against_baseline(
+    metrics: pd.DataFrame, augmented: Mapping[int, str], set_name: str, seed: int
+) -> pd.DataFrame:
+    """Baseline and augmented Dice of each label count and structure, on the same subjects.
+
+    Args:
+        metrics: the metrics.
+        augmented: label count -> arm.
+        set_name: "test" or "cohort".
+        seed: of the bootstrap intervals.
+
+    Returns:
+        Columns labels, arm, structure, n_subjects, baseline, augmented, difference, low, high
+        (95 % bootstrap interval of the difference), improved (subjects), p_t, p_wilcoxon,
+        p_wilcoxon_holm (over the label counts, for each structure).
+    """
+    table = values_by_subject(compared_rows(metrics, augmented, set_name), set_name)
+    rows = []
+    for labels, arm in sorted(augmented.items()):
+        for structure, both in paired(table, labels, arm).groupby("structure"):
+            base, other = both["baseline"].to_numpy(), both["augmented"].to_numpy()
+            interval = bootstrap_mean(other - base, seed=seed, n_resamples=2000)
+            rows.append(
+                {
+                    "labels": labels,
+                    "arm": arm,
+                    "structure": structure,
+                    "n_subjects": len(both),
+                    "baseline": base.mean(),
+                    "augmented": other.mean(),
+                    "difference": interval.mean,
+                    "low": interval.low,
+                    "high": interval.high,
+                    "improved": int((other > base).sum()),
+                    "p_t": paired_t_test(other, base).p_value,
+                    "p_wilcoxon": wilcoxon_signed_rank(other, base).p_value,
+                }
+            )
+    columns = ["labels", "arm", "structure", "n_subjects", "baseline", "augmented", "difference"]
+    columns += ["low", "high", "improved", "p_t", "p_wilcoxon"]
+    result = pd.DataFrame(rows, columns=columns)
+    adjusted = result.groupby("structure")["p_wilcoxon"].transform(lambda p: holm(list(p)))
+    return result.assign(p_wilcoxon_holm=adjusted)
+
+
+def overall_by_group(metrics: pd.DataFrame, augmented: Mapping[int, str]) -> dict[Group, pd.Series]:
+    """Overall Dice of every test subject at each label count, baseline and augmented (Fig. 10).
+
+    Returns:
+        group -> values by subject, all over the same index; NaN where a subject has none.
+    """
+    compared = compared_rows(metrics, augmented, "test", across_label_counts=True)
+    table = values_by_subject(compared, "test")
+    table = table[table["structure"] == "overall"]
+    subjects = sorted(table["subject"].unique())
+    groups: dict[Group, pd.Series] = {}
+    for labels in label_counts(table):
+        for is_augmented, arm in ((False, "baseline"), (True, augmented.get(labels))):
+            rows = table[(table["labels"] == labels) & (table["arm"] == arm)]
+            values = rows.set_index("subject")["value"].reindex(subjects)
+            if values.notna().any():
+                groups[labels, is_augmented] = values
+    return groups
+
+
+def all_pairs(groups: Mapping[Group, pd.Series]) -> pd.DataFrame:
+    """Every pair of groups by both tests, Holm over all pairs (Fig. 10).
+
+    Returns:
+        Columns first, second (such as "6*"), n_subjects, mean_difference (first - second), p_t,
+        p_t_holm, p_wilcoxon, p_wilcoxon_holm.
+    """
+    arrays = {group_name(group): series.to_numpy(float) for group, series in groups.items()}
+    rows = [
+        {
+            "first": pair.first,
+            "second": pair.second,
+            "n_subjects": pair.wilcoxon.n,
+            "mean_difference": pair.wilcoxon.mean_difference,
+            "p_t": pair.t_test.p_value,
+            "p_t_holm": pair.t_holm_p,
+            "p_wilcoxon": pair.wilcoxon.p_value,
+            "p_wilcoxon_holm": pair.wilcoxon_holm_p,
+        }
+        for pair in compare_pairs(arrays)
+    ]
+    columns = ["first", "second", "n_subjects", "mean_difference", "p_t", "p_t_holm"]
+    return pd.DataFrame(rows, columns=[*columns, "p_wilcoxon", "p_wilcoxon_holm"])
+
+
+def group_name(group: Group) -> str:
+    """The paper's name of a group: "6" at baseline, "6*" augmented."""
+    return f"{group[0]}*" if group[1] else str(group[0])
+
+
+def undecided_sets(
+    groups: Sequence[Group], pairs: pd.DataFrame, significance: float
+) -> list[tuple[Group, ...]]:
+    """The largest sets of groups none of whose pairs differs: the brackets of Fig. 10.
+
+    Args:
+        groups: in the order to draw.
+        pairs: of `all_pairs`; a pair differs where p_wilcoxon_holm is below `significance`.
+        significance: such as 0.05.
+    """
+    alike = {
+        frozenset((row["first"], row["second"]))
+        for row in rows_of(pairs)
+        if not row["p_wilcoxon_holm"] < significance
+    }
+    alike_to = {
+        group: {g for g in groups if frozenset((group_name(group), group_name(g))) in alike}
+        for group in groups
+    }
+    found: list[tuple[Group, ...]] = []
+
+    def grow(members: set[Group], candidates: set[Group], tried: set[Group]) -> None:
+        """Bron and Kerbosch's search for maximal cliques."""
+        if not candidates and not tried and len(members) > 1:
+            found.append(tuple(sorted(members, key=groups.index)))
+        for group in sorted(candidates, key=groups.index):
+            grow(members | {group}, candidates & alike_to[group], tried & alike_to[group])
+            candidates = candidates - {group}
+            tried = tried | {group}
+
+    grow(set(), set(groups), set())
+    return sorted(found, key=lambda members: [groups.index(group) for group in members])

@@ -1,0 +1,198 @@
+"""The commands for a cluster: submit, status, logs, retry, cancel. They load without torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.live import Live
+
+from gansfer.errors import UserError
+from jobs.commands.sending import (
+    look_up_queue,
+    look_up_to_send,
+    not_done,
+    print_scripts,
+    refuse_outdated,
+    send_and_tell,
+)
+from jobs.commands.status_view import status_view, wide_console
+from jobs.experiment.loading import load_experiment
+from jobs.experiment.plan import Plan, make_plan
+from jobs.experiment.resources import STAGES
+from jobs.slurm import scheduler
+from jobs.slurm.arrays import Scale
+from jobs.slurm.job_ids import Submissions
+from jobs.slurm.status import experiment_status, look_up
+from jobs.store.storage import Storage
+
+ConfigPath = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="the experiment's YAML file, or its folder")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="print the sbatch scripts, send nothing")]
+WATCH_EVERY_S = 30.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the cluster's commands to the program's."""
+    app.command("submit")(submit_command)
+    app.command("status")(status_command)
+    app.command("logs")(logs_command)
+    app.command("retry")(retry_command)
+    app.command("cancel")(cancel_command)
+
+
+def submit_command(config: ConfigPath, yes: Yes = False, dry_run: DryRun = False) -> None:
+    """Send what is not done and not queued to SLURM. Run it again at any time: nothing doubles."""
+    plan, storage = _open(config)
+    submissions = Submissions(storage.submissions)
+    if dry_run:
+        submitted = look_up_queue(submissions)
+        refuse_outdated(plan, storage, submitted)
+        wanted = not_done(plan, storage) - set(submitted.queued)
+        print_scripts(plan, storage, submitted, wanted, Scale())
+        return
+    with submissions.locked():
+        submitted = look_up_to_send(plan, storage)
+        wanted = not_done(plan, storage) - set(submitted.queued)
+        send_and_tell(plan, storage, submitted, wanted, Scale(), yes=yes)
+
+
+def retry_command(
+    config: ConfigPath,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="every failed task and what it blocked [the default]")
+    ] = False,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="this task; may be given several times")
+    ] = None,
+    time_factor: Annotated[
+        str,
+        typer.Option(
+            "--time", metavar="xFACTOR", help="times the last attempt's time limit, such as x2"
+        ),
+    ] = "x1",
+    memory_factor: Annotated[
+        str, typer.Option("--mem", metavar="xFACTOR", help="times its memory, such as x2")
+    ] = "x1",
+    yes: Yes = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Send failed tasks again, and those that they blocked; what waits for them waits on."""
+    if failed and task:
+        raise UserError("--failed and --task: give one of them")
+    times, memory = _factor("--time", time_factor), _factor("--mem", memory_factor)
+    plan, storage = _open(config)
+    with Submissions(storage.submissions).locked():
+        submitted = look_up_to_send(plan, storage)
+        states = {t.task: t.state for t in experiment_status(plan, storage, submitted).tasks}
+        if task:
+            _check_tasks(plan, task)
+            done = [one for one in task if states[one] in ("done", "queued", "running")]
+            if done:
+                raise UserError(f"--task {done[0]}: it is {states[done[0]]}; nothing to retry")
+            wanted = set(task)
+            again = wanted
+        else:
+            again = {one for one, state in states.items() if state == "failed"}
+            wanted = again | {one for one, state in states.items() if state == "blocked"}
+        scale = Scale(frozenset(again), times, memory, submitted.hours_and_gb(plan))
+        if dry_run:
+            print_scripts(plan, storage, submitted, wanted, scale)
+        else:
+            send_and_tell(plan, storage, submitted, wanted, scale, yes=yes)
+
+
+def status_command(
+    config: ConfigPath,
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for scripts")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="again every 30 s, until all has ended")
+    ] = False,
+) -> None:
+    """Print how every stage stands, what runs and how far it is, and why tasks failed."""
+    plan, storage = _open(config)
+    submissions = Submissions(storage.submissions)
+    if as_json:
+        found = experiment_status(plan, storage, look_up(submissions))
+        typer.echo(json.dumps(found.as_json(), indent=1))
+        return
+    console = wide_console()
+    found = experiment_status(plan, storage, look_up(submissions))
+    if not watch or not console.is_terminal:
+        console.print(status_view(found, plan))
+        return
+    with Live(status_view(found, plan), console=console, auto_refresh=False) as live:
+        while found.count("running") or found.count("queued"):
+            time.sleep(WATCH_EVERY_S)
+            found = experiment_status(plan, storage, look_up(submissions))
+            live.update(status_view(found, plan), refresh=True)
+
+
+def logs_command(
+    config: ConfigPath,
+    task: Annotated[str, typer.Argument(help="such as train_gan/seed-0/fold-0/labels-01/group-0")],
+    lines: Annotated[int, typer.Option(min=1, help="how many of the last lines")] = 200,
+) -> None:
+    """Print a task's own log, and what its last SLURM job has printed."""
+    plan, storage = _open(config)
+    _check_tasks(plan, [task])
+    submissions = Submissions(storage.submissions)
+    element = look_up(submissions).element(task)
+    files = [storage.log(plan.by_id[task]), *([submissions.log(element)] if element else [])]
+    there = [file for file in files if file.exists()]
+    if not there:
+        raise UserError(f"{task}: has no log yet; it was not started")
+    for file in there:
+        typer.echo(f"==> {file} <==")
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]:
+            typer.echo(line)
+
+
+def cancel_command(
+    config: ConfigPath,
+    stage: Annotated[str | None, typer.Argument(help="only this stage, such as train_gan")] = None,
+    yes: Yes = False,
+) -> None:
+    """End this experiment's queued and running jobs, and nobody else's."""
+    plan, storage = _open(config)
+    if stage is not None and stage not in STAGES:
+        raise UserError(f"{stage}: no such stage; there are {', '.join(STAGES)}")
+    submissions = Submissions(storage.submissions)
+    ids = look_up_queue(submissions).elements_to_cancel(stage)
+    if not ids:
+        typer.echo("nothing to cancel: no job of this experiment is queued or running")
+        return
+    if not yes:
+        typer.confirm(f"cancel {len(ids)} jobs of {plan.experiment.name}?", abort=True)
+    with submissions.locked():  # asked again: what was sent meanwhile is to end too
+        ids = look_up_queue(submissions).elements_to_cancel(stage)
+        scheduler.cancel(ids)
+    typer.echo(f"cancelled {len(ids)} jobs; gansfer submit sends them again")
+
+
+def _open(config: Path) -> tuple[Plan, Storage]:
+    file = config / "experiment.yaml" if config.is_dir() else config
+    experiment = load_experiment(file)
+    return make_plan(experiment), Storage(experiment)
+
+
+def _check_tasks(plan: Plan, task_ids: Collection[str]) -> None:
+    for task_id in task_ids:
+        if task_id not in plan.by_id:
+            near = [known for known in plan.by_id if known.startswith(task_id)][:3]
+            hint = f"did you mean {', '.join(near)}?" if near else "gansfer plan --json lists them"
+            raise UserError(f"{task_id}: no such task in this experiment; {hint}")
+
+
+def _factor(option: str, text: str) -> float:
+    found = re.fullmatch(r"x(\d+(?:\.\d+)?)", text)
+    if found is None or float(found[1]) <= 0:
+        raise UserError(f"{option} {text}: expected a factor, such as x2")
+    return float(found[1])

@@ -1,0 +1,137 @@
+"""Progress of a local run: bars on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from jobs.experiment.plan import Task
+from jobs.experiment.resources import STAGES
+from jobs.worker.pool import LocalRun
+from jobs.worker.run import DONE
+
+_PLAIN_EVERY_S = 30.0
+
+
+class Display:
+    """Shows a `LocalRun` at each change; use it as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._bars: dict[str, TaskID] = {}
+        self._printed: set[str] = set()
+        self._started: set[str] = set()
+        self._said_at_s = time.monotonic()
+        self._read_at_s: dict[str, float] = {}
+        self._progress_of: dict[str, dict[str, object]] = {}
+        self._progress = Progress(
+            TextColumn("[bold]{task.description:<16}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[tasks]:>9}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+        )
+
+    def __enter__(self) -> Display:
+        if self.console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.console.is_terminal:
+            self._progress.stop()
+
+    def update(self, run: LocalRun) -> None:
+        """Show what has changed."""
+        for task_id in run.running:
+            self._look_at(run, task_id)
+        if self.console.is_terminal:
+            self._update_bars(run)
+        else:
+            self._print_lines(run)
+
+    def _look_at(self, run: LocalRun, task_id: str) -> None:
+        """Read a running task's heartbeat, at most every two seconds."""
+        now = time.monotonic()
+        if now - self._read_at_s.get(task_id, 0.0) < 2.0:
+            return
+        self._read_at_s[task_id] = now
+        state = run.storage.read_state(run.plan.by_id[task_id]) or {}
+        self._progress_of[task_id] = state.get("progress") or {}
+
+    def _share(self, run: LocalRun, task: Task) -> float:
+        if run.is_finished(task):
+            return 1.0
+        kept = self._progress_of.get(task.id, {})
+        done, total = kept.get("done"), kept.get("total")
+        if task.id not in run.running or not isinstance(done, int) or not isinstance(total, int):
+            return 0.0
+        return done / total if total else 0.0
+
+    def _update_bars(self, run: LocalRun) -> None:
+        for stage in STAGES:
+            tasks = run.plan.of_stage(stage)
+            if not tasks:
+                continue
+            finished = sum(run.is_finished(task) for task in tasks)
+            running = [task.id for task in tasks if task.id in run.running]
+            if stage not in self._bars:
+                self._bars[stage] = self._progress.add_task(
+                    stage, total=len(tasks), tasks="", note="", start=False
+                )
+            if running or finished:
+                self._progress.start_task(self._bars[stage])
+            if finished == len(tasks):
+                self._progress.stop_task(self._bars[stage])
+            self._progress.update(
+                self._bars[stage],
+                completed=sum(self._share(run, task) for task in tasks),
+                tasks=f"{finished}/{len(tasks)}",
+                note=self._note(running[0]) if running else "",
+            )
+
+    def _note(self, task_id: str) -> str:
+        kept = self._progress_of.get(task_id, {})
+        if not kept:
+            return ""
+        left_s = kept.get("left_s")
+        left = f", {_duration(left_s)} left" if isinstance(left_s, int | float) else ""
+        note = f"{kept['note']}: " if kept.get("note") else ""
+        return f"{note}{kept['done']}/{kept['total']} {kept['unit']}, {kept['per_s']:.4g}/s{left}"
+
+    def _print_lines(self, run: LocalRun) -> None:
+        for task_id in run.running:
+            if task_id not in self._started:
+                self._started.add(task_id)
+                self.console.print(f"start   {task_id}", highlight=False, soft_wrap=True)
+        for task_id, code in run.ended.items():
+            if task_id in self._printed:
+                continue
+            self._printed.add(task_id)
+            done = sum(run.is_finished(task) for task in run.plan.tasks)
+            word = "done   " if code == DONE else f"exit {code:<2}"
+            self.console.print(
+                f"{word} {task_id} ({done} of {len(run.plan.tasks)} tasks done)",
+                highlight=False,
+                soft_wrap=True,
+            )
+        now = time.monotonic()
+        if now - self._said_at_s >= _PLAIN_EVERY_S:
+            self._said_at_s = now
+            for task_id in run.running:
+                self.console.print(
+                    f"running {task_id}: {self._note(task_id) or 'starting'}",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

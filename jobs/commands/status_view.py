@@ -1,0 +1,141 @@
+"""The tables of `gansfer status` and `gansfer submit`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, Literal
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from jobs.experiment.plan import Plan
+from jobs.slurm.arrays import Array
+from jobs.slurm.status import ExperimentStatus
+from jobs.slurm.verdict import STATES, TaskStatus
+
+_MOST_SHOWN = 12
+_COLOURS = {"done": "green", "running": "cyan", "blocked": "yellow", "failed": "red"}
+
+
+def wide_console(*, stderr: bool = False) -> Console:
+    """A console that does not squeeze its tables into 80 columns where nobody looks at them."""
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=160)
+
+
+def status_view(status: ExperimentStatus, plan: Plan) -> RenderableType:
+    """One table of all stages; under it what runs, and what failed and why."""
+    told = {"nothing": "products and heartbeats"}.get(status.source, status.source)
+    states = [state for state in STATES if state != "todo" or status.count("todo")]
+    columns = ("stage", "labels", *states, "at", "left")
+    table = _table(f"{status.experiment} (from {told})", columns)
+    of_task = {one.task: one for one in status.tasks}
+    for stage, labels, tasks in plan.arrays():
+        ones = [of_task[task.id] for task in tasks]
+        table.add_row(
+            stage,
+            "" if labels is None else str(labels),
+            *(_counted(ones, state) for state in states),
+            _share(ones),
+            _longest_left(ones),
+        )
+    table.add_section()
+    table.add_row("all", "", *(_counted(status.tasks, state) for state in states), "", "")
+    parts: list[RenderableType] = [table]
+    for state in ("running", "failed", "blocked", "stale"):
+        parts += _lines([one for one in status.tasks if one.state == state])
+    return Group(*parts)
+
+
+def submission_table(plan: Plan, arrays: Sequence[Array], queued: Collection[str]) -> Table:
+    """What would be sent, with what it asks for and what it costs at most."""
+    gpu_hours = sum(array.gpu_hours for array in arrays)
+    columns = ("stage", "labels", "tasks", "queued", "each", "time", "GPU-hours")
+    table = _table(f"{plan.experiment.name}: at most {gpu_hours:,.1f} GPU-hours", columns)
+    for array in arrays:
+        ask = array.ask
+        gpus = f"{ask.gpus} GPU, " if ask.gpus else ""
+        table.add_row(
+            array.stage,
+            "" if array.labels is None else str(array.labels),
+            str(len(array.tasks)),
+            str(_n_queued(plan, array, queued) or ""),
+            f"{gpus}{ask.cpus} CPU, {ask.memory_gb:g} GB",
+            f"{ask.time_h:g} h" if ask.time_h >= 1 else f"{ask.time_h * 60:.0f} min",
+            f"{array.gpu_hours:,.1f}" if array.gpu_hours else "",
+        )
+    return table
+
+
+def describe_progress(progress: dict[str, Any] | None) -> str:
+    """A heartbeat's progress as words: `phase 1, 20 px: 1200/4000 images, 310/s, 2 min left`."""
+    if not progress:
+        return ""
+    note = f"{progress['note']}: " if progress["note"] else ""
+    left = f", {duration(progress['left_s'])} left" if progress["left_s"] is not None else ""
+    done, total, unit = progress["done"], progress["total"], progress["unit"]
+    return f"{note}{done:,}/{total:,} {unit}, {progress['per_s']:.4g}/s{left}"
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        justify: Literal["left", "right"] = "left" if column in ("stage", "each") else "right"
+        table.add_column(column, justify=justify, no_wrap=True)
+    return table
+
+
+def _n_queued(plan: Plan, array: Array, queued: Collection[str]) -> int:
+    return sum(
+        task.id in queued
+        for stage, labels, tasks in plan.arrays()
+        if (stage, labels) == (array.stage, array.labels)
+        for task in tasks
+    )
+
+
+def _counted(ones: Sequence[TaskStatus], state: str) -> Text:
+    n = sum(one.state == state for one in ones)
+    return Text(str(n) if n else "", style=_COLOURS.get(state, ""))
+
+
+def _share(ones: Sequence[TaskStatus]) -> str:
+    """How far the running tasks are, on average."""
+    known = [one.progress for one in ones if one.state == "running" and one.progress]
+    shares = [each["done"] / each["total"] for each in known if each["total"]]
+    return f"{sum(shares) / len(shares):.0%}" if shares else ""
+
+
+def _longest_left(ones: Sequence[TaskStatus]) -> str:
+    left_s = [
+        one.progress["left_s"]
+        for one in ones
+        if one.state == "running" and one.progress and one.progress["left_s"] is not None
+    ]
+    return duration(max(left_s)) if left_s else ""
+
+
+def _lines(ones: Sequence[TaskStatus]) -> list[Text]:
+    lines = []
+    for one in ones[:_MOST_SHOWN]:
+        where = f" on {one.host}" if one.state == "running" and one.host else ""
+        said = ", ".join(part for part in (describe_progress(one.progress), one.reason) if part)
+        kind = f" ({one.kind})" if one.kind else ""
+        line = Text.assemble((f"{one.state}{kind}", _COLOURS.get(one.state, "")), f" {one.task}")
+        lines.append(line.append(f"{where}: {said}" if said else where))
+        if one.state == "failed" and one.log:
+            lines.append(Text(f"    {one.log}"))
+    if len(ones) > _MOST_SHOWN:
+        lines.append(Text(f"... and {len(ones) - _MOST_SHOWN} more {ones[0].state}"))
+    return lines

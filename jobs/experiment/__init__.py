@@ -1,0 +1,1 @@
+"""The specification: one YAML file, one model, and the plan of its tasks. Pure."""

@@ -1,0 +1,64 @@
+"""The arms of the grid: what a segmenter is trained on, and its rival. Pure, as the plan is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jobs.experiment.grid import real_per_synthetic
+from jobs.experiment.model import Experiment
+
+BASELINE = "baseline"
+SYNTHETIC = "synthetic"
+PROPAGATION = "propagation"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """What a segmenter is trained on (III.E, Table I), or `propagation`, its rival (III.G).
+
+    Attributes:
+        name: folder name, such as `baseline`, `ratio-2to1`, `synthetic`, `p1`, `p1+`.
+        phases: GAN phases whose slices are in the synthetic pool; empty: real data only.
+        ratio: real segments for each synthetic one; None: one of the pools alone.
+    """
+
+    name: str
+    phases: tuple[int, ...] = ()
+    ratio: str | None = None
+
+    @property
+    def uses_real(self) -> bool:
+        """Real labelled slices are in the pool."""
+        return not self.phases or self.ratio is not None
+
+    @property
+    def real_per_synthetic(self) -> float | None:
+        """The ratio as a number, or None."""
+        return None if self.ratio is None else real_per_synthetic(self.ratio)
+
+
+def arms_of(experiment: Experiment, fold: int, labels: int) -> tuple[Arm, ...]:
+    """The arms of one fold and label count: baseline, ratios, synthetic only, ablation rows.
+
+    Two rows of the ablation are arms of every cell: `P2&3` is `synthetic`, and `P2&3+` is the
+    arm of the ablation's ratio.
+    """
+    arms = [*main_arms(experiment)]
+    ablation = experiment.grid.ablation
+    if ablation is not None and (fold, labels) == (ablation.fold, ablation.label_count):
+        if ablation.ratio not in experiment.grid.ratios:
+            arms.append(_ratio_arm(ablation.ratio))
+        for phase in (1, 2, 3):
+            arms.append(Arm(f"p{phase}", (phase,)))
+            arms.append(Arm(f"p{phase}+", (phase,), ablation.ratio))
+    return tuple(arms)
+
+
+def main_arms(experiment: Experiment) -> tuple[Arm, ...]:
+    """The arms that every cell has. Synthetic slices are of phases 2 and 3 (IV.A)."""
+    ratios = [_ratio_arm(ratio) for ratio in experiment.grid.ratios]
+    return (Arm(BASELINE), *ratios, Arm(SYNTHETIC, (2, 3)))
+
+
+def _ratio_arm(ratio: str) -> Arm:
+    return Arm("ratio-" + ratio.replace(":", "to"), (2, 3), ratio)

@@ -1,0 +1,221 @@
+"""Reading an experiment file: YAML in, `Experiment` out, or one line that says what to mend."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from gansfer.atomic import write_text
+from gansfer.errors import UserError
+from jobs.experiment.model import Experiment
+
+_VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
+
+
+def load_experiment(path: Path) -> Experiment:
+    """Read, merge, expand and check an experiment file.
+
+    `cluster: clusters/site.yaml` names a site profile beside the experiment (relative to it): its
+    `cluster`, `resources` and `run` sections are merged under the experiment's own. With keys of
+    one's own it is `cluster: {profile: clusters/site.yaml, account: physics}`.
+
+    Raises:
+        UserError: the file cannot be read, or a key or value in it is wrong.
+    """
+    values = _read_yaml(path)
+    return parse_experiment(_expand(_over_profile(values, path), str(path)), str(path))
+
+
+def parse_experiment(values: Any, where: str) -> Experiment:
+    """Check plain values against the model; `where` begins the error line.
+
+    Raises:
+        UserError: every wrong key or value, one to a line.
+    """
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        lines = [f"{where}: {_explain(problem)}" for problem in error.errors()]
+        raise UserError("\n".join(lines)) from None
+
+
+def experiment_schema() -> dict[str, Any]:
+    """JSON Schema of an experiment file: every setting, and the ways to name a site profile."""
+    schema = Experiment.model_json_schema()
+    profile = {"type": "string", "description": "file of a site profile, relative to this one"}
+    settings = schema["properties"]["cluster"]
+    schema["$defs"]["ClusterSettings"]["properties"]["profile"] = profile
+    schema["properties"]["cluster"] = {"anyOf": [{"$ref": settings["$ref"]}, profile]}
+    return schema
+
+
+def save_experiment(experiment: Experiment, path: Path) -> None:
+    """Write the resolved experiment, every default spelled out.
+
+    Its storage becomes an absolute path: tasks read the file in another folder than ours.
+    """
+    values = experiment.model_dump(mode="json")
+    values["storage"] = str(Path(experiment.storage).expanduser().absolute())
+    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+class _OnceEachLoader(yaml.SafeLoader):
+    """Safe YAML in which no key is given twice: PyYAML would silently keep the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                problem = f"{key.value} is given twice, first on line {seen[key.value]}"
+                raise yaml.composer.ComposerError(problem=problem, problem_mark=key.start_mark)
+            seen[key.value] = key.start_mark.line + 1
+        return node
+
+
+def _over_profile(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The experiment's values laid over those of the site profile that it names, if any."""
+    cluster = values.get("cluster")
+    if isinstance(cluster, str):
+        cluster = {"profile": cluster}
+    if not isinstance(cluster, dict) or "profile" not in cluster:
+        return values
+    own = dict(cluster)
+    profile = own.pop("profile")
+    if not isinstance(profile, str):
+        raise UserError(
+            f"{path}: cluster.profile is {profile!r}, expected a file, such as clusters/slurm.yaml"
+        )
+    site = _read_yaml(path.parent / _expand(profile, f"{path}: cluster.profile"))
+    return merged(site, {**values, "cluster": own})
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceEachLoader)
+    except FileNotFoundError:
+        near = difflib.get_close_matches(
+            path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1
+        )
+        hint = f"; did you mean {path.parent / near[0]}?" if near else "; check the path"
+        raise UserError(f"{path}: no such experiment file{hint}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); give a YAML file in UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise UserError(f"{path}{line}: {problem}; mend the YAML there") from None
+    if not isinstance(values, dict):
+        found = "nothing" if values is None else f"a {type(values).__name__}"
+        raise UserError(f"{path}: holds {found}, expected keys such as name, cohort and grid")
+    return values
+
+
+def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` laid upon `under`, key by key at every depth."""
+    result = dict(under)
+    for key, value in over.items():
+        mine = result.get(key)
+        both = isinstance(mine, dict) and isinstance(value, dict)
+        result[key] = merged(mine, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def _expand(value: Any, where: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _expand(item, where) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expand(item, where) for item in value]
+    if not isinstance(value, str):
+        return value
+
+    def replacement(match: re.Match[str]) -> str:
+        name, default = match[1], match[2]
+        found = os.environ.get(name, default)
+        if found is None:
+            raise UserError(
+                f"{where}: environment variable {name} is not set; set it, or write "
+                f"${{{name}:-some/default}}"
+            )
+        return found
+
+    return _VARIABLE.sub(replacement, value)
+
+
+def _explain(problem: Any) -> str:
+    place = list(problem["loc"])
+    key = _shown(place)
+    if problem["type"] == "extra_forbidden":
+        return _explain_unknown_key(place)
+    if problem["type"] == "missing":
+        return f"{key} is missing; add it"
+    if problem["type"] == "union_tag_invalid":
+        context = problem["ctx"]
+        return f"{key}.kind is {context['tag']!r}, expected one of {context['expected_tags']}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    found = problem["input"]
+    shown = f" (found {found!r})" if not isinstance(found, dict | list) else ""
+    return f"{key}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _shown(place: list[str | int]) -> str:
+    """The key as the user wrote it: pydantic adds the tag of a union and "[key]" of a mapping."""
+    shown: list[str] = []
+    models: list[type[BaseModel]] = [Experiment]
+    for part in place:
+        chosen = [one for one in models if part in _tags(one)] if len(models) > 1 else []
+        if chosen:
+            models = chosen
+            continue
+        if part == "[key]":
+            continue
+        shown.append(str(part))
+        models = _models_below(models, part)
+    return ".".join(shown)
+
+
+def _explain_unknown_key(place: list[str | int]) -> str:
+    key = _shown(place)
+    valid = _keys_at(Experiment, place[:-1])
+    near = difflib.get_close_matches(str(place[-1]), valid, n=1, cutoff=0.5)
+    if near:
+        return f"{key} is not a setting; did you mean {near[0]!r}?"
+    return f"{key} is not a setting; there are {', '.join(sorted(valid))}"
+
+
+def _keys_at(model: type[BaseModel], place: list[str | int]) -> list[str]:
+    """Field names of the model at `place`, looking into unions by their tag."""
+    models: list[type[BaseModel]] = [model]
+    for part in place:
+        chosen = [one for one in models if part in _tags(one)] if len(models) > 1 else []
+        models = chosen or _models_below(models, part) or models
+    return sorted({name for one in models for name in one.model_fields})
+
+
+def _models_below(models: list[type[BaseModel]], part: str | int) -> list[type[BaseModel]]:
+    fields = [one.model_fields.get(str(part)) for one in models]
+    return [
+        below for field in fields if field is not None for below in _models_in(field.annotation)
+    ]
+
+
+def _tags(model: type[BaseModel]) -> tuple[str, ...]:
+    kind = model.model_fields.get("kind")
+    return () if kind is None else tuple(map(str, get_args(kind.annotation)))
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]

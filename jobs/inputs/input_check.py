@@ -1,0 +1,189 @@
+"""Everything that is wrong with the cohort's files, found in one pass and told together.
+
+Tables and folders first, then every image, mask and segmentation, each subject by a process that
+holds no other. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+import numpy as np
+
+from gansfer.errors import UserError
+from gansfer.preprocessing.preprocess import (
+    MIN_BRAIN_VOXELS,
+    label_box_mm,
+    region_problem,
+    roi_affine,
+    voxels_outside,
+)
+from gansfer.preprocessing.roi_check import LabelExtent, roi_problems
+from gansfer.processes import end_with_parent
+from gansfer.readers.sheets import noted
+from gansfer.settings import RoiSettings
+from gansfer.subjects import FileSource, RawSubject, Subject
+from jobs.experiment.cohort import BidsImages, FolderImages, PhantomImages
+from jobs.experiment.model import Experiment
+from jobs.inputs.sources import make_file_source
+from jobs.inputs.template import cohort_template
+
+
+@dataclass(frozen=True)
+class InputReport:
+    """What a pass over the input found.
+
+    Attributes:
+        problems: what the user must mend, one line each.
+        notes: what the user should know, one line each.
+        subjects: who can be used.
+    """
+
+    problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    subjects: tuple[Subject, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one subject's files hold."""
+
+    problems: tuple[str, ...]
+    extent: LabelExtent | None = None
+
+
+def check_input(
+    experiment: Experiment, n_workers: int, on_subject: Callable[[int, int], None] | None = None
+) -> InputReport:
+    """Read every file of the cohort once.
+
+    Args:
+        experiment: whose cohort section is read; the phantom cohort has no files.
+        n_workers: processes; 1 reads in this one.
+        on_subject: told how many subjects of how many are read.
+    """
+    cohort = experiment.cohort
+    if isinstance(cohort.images, PhantomImages):
+        return InputReport(())
+    problems: list[str] = []
+    source: FileSource | None = None
+    with noted(problems):
+        source = make_file_source(cohort)
+    if source is None:
+        return InputReport(tuple(problems))
+    survey = source.survey()
+    problems += survey.problems
+    if isinstance(cohort.images, BidsImages | FolderImages) and cohort.images.template:
+        with noted(problems):
+            cohort_template(cohort, source, ())
+    extents = []
+    ids = [subject.id for subject in survey.subjects]
+    for n, found in enumerate(_each(source, cohort.roi, ids, n_workers), start=1):
+        problems += found.problems
+        if found.extent is not None:
+            extents.append(found.extent)
+        if on_subject is not None:
+            on_subject(n, len(ids))
+    problems += roi_problems(extents, cohort.roi, cohort.max_outside_roi)
+    if not problems:
+        problems += _count_problems(experiment, survey.subjects)
+    return InputReport(tuple(dict.fromkeys(problems)), survey.notes, survey.subjects)
+
+
+def _count_problems(experiment: Experiment, subjects: Sequence[Subject]) -> list[str]:
+    """Whether there are enough labelled subjects for the grid, and any for the pool."""
+    grid, labels = experiment.grid, experiment.cohort.labels
+    n_labelled = sum(subject.labelled for subject in subjects)
+    problems = []
+    if n_labelled < grid.folds:
+        problems.append(
+            f"cohort.labels: {n_labelled} labelled subjects of kind {labels.kind}, expected at "
+            f"least one for each of grid.folds {grid.folds}; add labels, or make fewer folds"
+        )
+    else:
+        n_training = n_labelled - -(-n_labelled // grid.folds)
+        if max(grid.label_counts) > n_training:
+            problems.append(
+                f"grid.label_counts: asks for {max(grid.label_counts)} labelled subjects, but "
+                f"{grid.folds} folds of {n_labelled} leave {n_training} to train on; ask for fewer"
+            )
+    if not any(subject.in_pool for subject in subjects):
+        problems.append("cohort.images: no image is in the pool; set in_pool for some")
+    return problems
+
+
+def _each(
+    source: FileSource, roi: RoiSettings, ids: Sequence[str], n_workers: int
+) -> Iterable[_Found]:
+    if n_workers == 1:
+        yield from (_look(source, roi, subject_id) for subject_id in ids)
+        return
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(
+        n_workers, mp_context=context, initializer=_begin, initargs=(source, roi)
+    ) as pool:
+        try:
+            yield from pool.map(_look_again, ids)
+        except BrokenProcessPool:
+            raise UserError(
+                "a process that read the files was killed, as happens where memory runs out; give "
+                "--workers a smaller number"
+            ) from None
+
+
+_state: tuple[FileSource, RoiSettings] | None = None
+
+
+def _begin(source: FileSource, roi: RoiSettings) -> None:
+    global _state
+    _state = (source, roi)
+    end_with_parent()
+
+
+def _look_again(subject_id: str) -> _Found:
+    assert _state is not None
+    return _look(*_state, subject_id)
+
+
+def _look(source: FileSource, roi: RoiSettings, subject_id: str) -> _Found:
+    try:
+        raw = source.load(subject_id)
+    except UserError as error:
+        return _Found(tuple(str(error).splitlines()))
+    except MemoryError:
+        return _Found((f"{subject_id}: too large for the memory; is its header damaged?",))
+    return _Found(tuple(_brain_problems(raw, roi)), _extent(raw, roi))
+
+
+def _brain_problems(raw: RawSubject, roi: RoiSettings) -> list[str]:
+    intensity_xyz = np.asarray(raw.image.array_xyz)
+    brain_xyz = intensity_xyz != 0 if raw.brain_mask is None else raw.brain_mask
+    n_brain = int(np.count_nonzero(brain_xyz))
+    who = raw.subject.id
+    if n_brain < MIN_BRAIN_VOXELS:
+        return [f"{who}: {n_brain} brain voxels; is the image or its mask empty?"]
+    brain_v = intensity_xyz[brain_xyz]
+    if brain_v.min() == brain_v.max():
+        return [f"{who}: every brain voxel is {brain_v[0]:g}; is this a mask, not an image?"]
+    if not raw.in_common_space:  # only registration can say
+        return []
+    voxel_from_roi = np.linalg.inv(raw.image.affine_ras) @ roi_affine(roi)
+    problem = region_problem(who, brain_xyz, voxel_from_roi, roi.shape_zhw)
+    return [problem] if problem else []
+
+
+def _extent(raw: RawSubject, roi: RoiSettings) -> LabelExtent | None:
+    """Where the labels lie, if the image is in the common space; else only registration can say."""
+    if raw.label is None or not raw.in_common_space:
+        return None
+    voxel_from_roi = np.linalg.inv(raw.image.affine_ras) @ roi_affine(roi)
+    return LabelExtent(
+        raw.subject.id,
+        int(np.count_nonzero(raw.label)),
+        voxels_outside(raw.label, voxel_from_roi, roi.shape_zhw),
+        label_box_mm(raw.label, raw.image.affine_ras),
+    )

@@ -1,0 +1,1 @@
+"""What the report is built from: the products that are there, collected."""

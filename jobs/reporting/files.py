@@ -1,0 +1,96 @@
+"""What the GANs leave for the report beside results: pictures, and measures of their slices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from gansfer.report.page.pictures import Kind, Picture
+from gansfer.report.tables.quality_tables import FILE_NAME
+from jobs.experiment.plan import Plan, Task
+from jobs.store.ledger import Ledger
+from jobs.store.storage import Storage
+
+_PHASES = (1, 2, 3)
+_KINDS_OF_A_PHASE: tuple[Kind, ...] = ("samples", "losses")
+_KINDS_OF_SLICES: tuple[Kind, ...] = (
+    "latents",
+    "embedding",
+    "postprocessing",
+    "rejected",
+    "nearest",
+)
+_COLUMNS = ["seed", "fold", "labels", "group", "phase", "kind", "file", "path", "there"]
+
+
+def planned_files(plan: Plan, storage: Storage, ledger: Ledger) -> pd.DataFrame:
+    """Every file that the report shows of a GAN, and whether it is there.
+
+    They are no products, so a task can be done without them: nothing else would miss them.
+
+    Returns:
+        Columns seed, fold, labels, group, phase (missing where it is of all), kind, file (name in
+        the task's folder), path, there (and the task is done).
+    """
+    rows = []
+    for task in plan.tasks:
+        cell, done = task.cell, ledger.done(task)
+        for phase, kind, path in _files_of(task, storage, ledger):
+            name = str(path.relative_to(storage.folder(task)))
+            there = done and path.exists()
+            place = (cell.seed, cell.fold, cell.labels, cell.group)
+            rows.append((*place, phase, kind, name, path, there))
+    return pd.DataFrame(rows, columns=_COLUMNS).astype({"phase": "Int64", "there": bool})
+
+
+def pictures_of(files: pd.DataFrame) -> list[Picture]:
+    """The pictures among `planned_files` that are there."""
+    shown = files[files["there"] & (files["file"] != FILE_NAME)]
+    return [
+        Picture(
+            row["kind"],
+            row["path"],
+            row["seed"],
+            row["fold"],
+            row["labels"],
+            row["group"],
+            None if pd.isna(row["phase"]) else int(row["phase"]),
+        )
+        for row in shown.to_dict("records")
+    ]
+
+
+def quality_of(files: pd.DataFrame) -> pd.DataFrame:
+    """All `quality.csv` among `planned_files` as one table, with the cell."""
+    found = files[files["there"] & (files["file"] == FILE_NAME)]
+    tables = [
+        pd.read_csv(row["path"]).assign(
+            **{name: row[name] for name in ("seed", "fold", "labels", "group")}
+        )
+        for row in found.to_dict("records")
+    ]
+    return pd.concat(tables) if tables else pd.DataFrame()
+
+
+def _files_of(
+    task: Task, storage: Storage, ledger: Ledger
+) -> Iterator[tuple[int | None, str, Path]]:
+    """Phase, kind and path of each file that the task is to leave for the report."""
+    if task.stage == "train_gan":
+        for phase in _PHASES:
+            for kind in _KINDS_OF_A_PHASE:
+                yield phase, kind, storage.phase(task, phase) / f"{kind}.png"
+    if task.stage == "synthesise":
+        folder = storage.folder(task)
+        for kind in _KINDS_OF_SLICES:
+            if kind != "rejected" or _rejects(task, ledger):
+                yield None, kind, folder / f"{kind}.png"
+        yield None, "quality", folder / FILE_NAME
+
+
+def _rejects(task: Task, ledger: Ledger) -> bool:
+    """Whether the filter removes any slice; one that keeps all has nothing to show."""
+    facts = (ledger.manifest(task) or {}).get("facts", {}).get(f"phase_{_PHASES[-1]}")
+    return facts is None or int(facts["kept"]) < int(facts["slices"])

@@ -1,0 +1,60 @@
+"""What the report says of an experiment's data, in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobs.experiment.cohort import (
+    EmbeddedReferences,
+    NoReferences,
+    OasisImages,
+    PhantomImages,
+    PropagationReferences,
+    References,
+)
+from jobs.experiment.model import Experiment
+
+
+def dataset_words(experiment: Experiment) -> str:
+    """Which images were used, as part of a sentence."""
+    images = experiment.cohort.images
+    voxel_mm = experiment.cohort.roi.voxel_mm
+    if isinstance(images, PhantomImages):
+        return (
+            f"the built-in phantom cohort at {voxel_mm:g} mm, {images.labelled} labelled and "
+            f"{images.unlabelled} unlabelled subjects"
+        )
+    if isinstance(images, OasisImages):
+        return f"OASIS-1 layout in {Path(images.discs).name} at {voxel_mm:g} mm"
+    return f"{images.kind} layout in {Path(images.folder).name} at {voxel_mm:g} mm"
+
+
+def pool_rule(experiment: Experiment) -> str:
+    """Whether test subjects' images are in the unlabelled pool: a sentence."""
+    if experiment.cohort.exclude_test_from_unlabelled:
+        return "The unlabelled pool leaves out the images of the fold's test subjects."
+    return (
+        "As in the paper, the unlabelled pool holds the images (without labels) of the fold's "
+        "test subjects too."
+    )
+
+
+def reference_rule(references: References) -> str:
+    """What the full cohort is measured against: a sentence, empty where there is nothing."""
+    if isinstance(references, NoReferences):
+        return ""
+    if isinstance(references, EmbeddedReferences):
+        return "The references are the built-in cohort's true labels."
+    if isinstance(references, PropagationReferences):
+        n = references.atlases
+        most = "one labelled subject" if n == 1 else f"at most {n} labelled subjects"
+        return (
+            "The references are no manual labels: they are made by multi-atlas label propagation "
+            f"(SyN, joint label fusion) from {most}, nearest in age first and never the same "
+            "person, in the place of the paper's MALPEM."
+        )
+    if references.kind == "malpem":
+        return "The references are MALPEM's segmentations, no manual labels, as in the paper."
+    folder = getattr(references, "folder", None)
+    where = "the cohort's table" if folder is None else Path(folder).name
+    return f"The references are the segmentations in {where}."

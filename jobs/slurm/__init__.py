@@ -1,0 +1,1 @@
+"""SLURM: arrays, submission, queue and accounting, containers, how tasks stand."""

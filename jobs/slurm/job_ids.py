@@ -1,0 +1,140 @@
+"""The ledger of job ids: which SLURM job was sent for which task.
+
+One JSON line before each sbatch (what will be sent, under a job name that nobody else has) and
+one after it (the job's id). A submission that was cut off between the two is found again by the
+job's name. Ids are hints: whether a task is done is for its products to say.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gansfer.errors import UserError
+from jobs.experiment.resources import StageName
+from jobs.slurm.arrays import Array
+from jobs.store.lock import claimed
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One array, or one plain job, that was sent or was about to be.
+
+    Attributes:
+        name: the job's name in SLURM; unique, so that it identifies the job without its id.
+        stage: of all its tasks.
+        tasks: their ids; element k of the array runs the k-th.
+        fingerprints: theirs when they were sent.
+        sent: when, in UTC.
+        time_h: the time limit that was asked for.
+        memory_gb: the memory.
+        job: SLURM's id of the array; None when sbatch's answer was never written down.
+    """
+
+    name: str
+    stage: StageName
+    tasks: tuple[str, ...]
+    fingerprints: tuple[str, ...]
+    sent: str
+    time_h: float
+    memory_gb: float
+    job: str | None = None
+
+    def element(self, index: int) -> str | None:
+        """SLURM's id of one task: `123_4`, or `123` where the array has a single task."""
+        if self.job is None:
+            return None
+        return f"{self.job}_{index}" if len(self.tasks) > 1 else self.job
+
+
+class Submissions:
+    """The ledger in one experiment's submission folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "jobs.jsonl"
+
+    def load(self) -> list[Sent]:
+        """Everything sent so far, oldest first. A line cut off by a crash is passed over."""
+        try:
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        found: dict[str, Sent] = {}
+        for line in lines:
+            try:
+                kept = json.loads(line)
+            except json.JSONDecodeError:
+                continue
+            name = kept["name"]
+            if "tasks" in kept:
+                found[name] = _announced(kept)
+            elif name in found:
+                found[name] = replace(found[name], job=kept["job"])
+        return list(found.values())
+
+    def announce(self, experiment: str, array: Array) -> Sent:
+        """Write down what is about to be sent, under a new name."""
+        labels = [] if array.labels is None else [f"labels-{array.labels:02d}"]
+        line = {
+            "name": ".".join([experiment, array.stage, *labels, secrets.token_hex(3)]),
+            "stage": array.stage,
+            "tasks": {task.id: task.fingerprint for task in array.tasks},
+            "sent": datetime.now(UTC).isoformat(timespec="seconds"),
+            "time_h": array.ask.time_h,
+            "memory_gb": array.ask.memory_gb,
+        }
+        self._append(line)
+        return _announced(line)
+
+    def confirm(self, sent: Sent, job: str) -> Sent:
+        """Write down the id that SLURM gave."""
+        self._append({"name": sent.name, "job": job})
+        return replace(sent, job=job)
+
+    def log(self, element: str) -> Path:
+        """Where a job's output goes (submitit's names, in a folder for each array)."""
+        return self.folder / element.split("_")[0] / f"{element}_0_log.out"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let one process at a time submit this experiment.
+
+        Raises:
+            UserError: another one does.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with claimed(self.folder / ".lock") as other:
+            if other is not None:
+                raise UserError(
+                    f"{self.folder}: another gansfer is submitting this experiment ({other}); "
+                    "wait for it"
+                )
+            yield
+
+    def _append(self, value: dict[str, Any]) -> None:
+        torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")
+        with self.path.open("a", encoding="utf-8") as ledger:
+            ledger.write(("\n" if torn else "") + json.dumps(value) + "\n")
+            ledger.flush()
+            os.fsync(ledger.fileno())
+
+
+def _announced(line: dict[str, Any]) -> Sent:
+    tasks = line["tasks"]
+    return Sent(
+        line["name"],
+        line["stage"],
+        tuple(tasks),
+        tuple(tasks.values()),
+        line["sent"],
+        line.get("time_h", 0.0),  # an older ledger does not say
+        line.get("memory_gb", 0.0),
+    )

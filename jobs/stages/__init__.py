@@ -1,0 +1,1 @@
+"""One file a stage: read products, call gansfer, write products."""

@@ -1,0 +1,139 @@
+"""The stage `propagate`: labels of others, warped and fused, where no segmentation is given.
+
+Two kinds of task. A part of the pool gets references, which `segment_cohort` measures against; an
+atlas is then any labelled subject of another person. A cell of the rival segments what the
+segmenters of the same cell are judged by: the fold's test subjects, by the cell's N training
+subjects (III.G).
+
+A subject that is done is kept aside until all are, so that a killed task loses one.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from gansfer.errors import UserError
+from gansfer.evaluation.predictions import read_predictions
+from gansfer.progress import Share, StopRequested
+from gansfer.propagation.multi_atlas import Labels, propagate
+from gansfer.subjects import Subject
+from jobs.experiment.cohort import PropagationReferences
+from jobs.experiment.plan import reference_tasks
+from jobs.stages.context import Context, Outcome
+from jobs.stages.quality_sets import people_of
+from jobs.stages.results import PRODUCTS, write_labels, write_results
+from jobs.store.partial_results import Parts, remove_parts
+
+REFERENCES_NAME = "references.h5"
+
+
+def propagate_labels(context: Context) -> Outcome:
+    """References for a part of the pool, or the rival's labels of a fold's test subjects."""
+    # Read when ants is loaded; on one thread its results are the same to the bit everywhere.
+    os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
+    outcome = _references(context) if context.cell.part is not None else _rival(context)
+    remove_parts(context.folder)
+    return outcome
+
+
+def nearest_atlases(target: Subject, subjects: Sequence[Subject], most: int) -> tuple[str, ...]:
+    """Labelled subjects to make a subject's reference of: nearest in age first, by id where equal.
+
+    Paper silent on the choice (MALPEM took all 30). Unknown ages come last.
+
+    Args:
+        target: whose reference it is to be; nobody of the same person is taken.
+        subjects: everybody of the cohort.
+        most: how many at most.
+
+    Raises:
+        UserError: nobody else is labelled.
+    """
+    found = _of_others(target, [one for one in subjects if one.labelled], subjects)
+
+    def years_apart(atlas: Subject) -> float:
+        if target.age_years is None or atlas.age_years is None:
+            return math.inf
+        return abs(atlas.age_years - target.age_years)
+
+    return tuple(one.id for one in sorted(found, key=lambda one: (years_apart(one), one.id))[:most])
+
+
+def propagated_references(context: Context) -> dict[str, Labels]:
+    """Every reference that the needed tasks have made, by subject."""
+    found: dict[str, Labels] = {}
+    for need in context.task.needs:
+        if need.startswith("propagate/"):
+            folder = context.storage.folder(context.plan.by_id[need])
+            found |= read_predictions(folder / REFERENCES_NAME)
+    return found
+
+
+def _references(context: Context) -> Outcome:
+    settings, cohort = context.experiment.cohort.references, context.cohort
+    assert isinstance(settings, PropagationReferences)
+    pool = [subject for subject in cohort.subjects if subject.in_pool]
+    mine = pool[context.cell.part :: reference_tasks(context.experiment)]
+    atlases_of = {one.id: nearest_atlases(one, cohort.subjects, settings.atlases) for one in mine}
+    label_nzhw = _propagated(context, atlases_of)
+    write_labels(context, REFERENCES_NAME, list(atlases_of), label_nzhw)
+    facts = {"subjects": len(mine), "atlases": {one: list(of) for one, of in atlases_of.items()}}
+    return Outcome((REFERENCES_NAME,), facts)
+
+
+def _rival(context: Context) -> Outcome:
+    data, cohort = context.data, context.cohort
+    by_id = {subject.id: subject for subject in cohort.subjects}
+    training = [by_id[one] for one in data.training_ids]
+    test_ids = data.fold.test_ids
+    atlases_of = {
+        one: tuple(atlas.id for atlas in _of_others(by_id[one], training, cohort.subjects))
+        for one in test_ids
+    }
+    label_nzhw = _propagated(context, atlases_of)
+    truth_nzhw = cohort.labels(test_ids)
+    write_results(context, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
+    facts = {"training_subjects": list(data.training_ids), "test_subjects": list(test_ids)}
+    return Outcome(PRODUCTS, facts)
+
+
+def _of_others(
+    target: Subject, atlases: Sequence[Subject], subjects: Sequence[Subject]
+) -> list[Subject]:
+    """Those atlases that are not the target's own person."""
+    person_of = people_of(subjects)
+    found = [one for one in atlases if person_of[one.id] != person_of[target.id]]
+    if not found:
+        raise UserError(
+            f"{target.id}: nobody else is labelled whose labels could be propagated; give labels "
+            "of at least two people"
+        )
+    return found
+
+
+def _propagated(context: Context, atlases_of: Mapping[str, Sequence[str]]) -> Labels:
+    """The label map [N, Z, H, W] of each subject, from its atlases; goes on where it was."""
+    cohort = context.cohort
+    parts = Parts(context.folder, context.identity)
+    n_atlases, done = sum(map(len, atlases_of.values())), 0
+    label_nzhw = np.zeros((len(atlases_of), *cohort.shape_zhw), np.uint8)
+    for n, (subject_id, atlas_ids) in enumerate(atlases_of.items()):
+        if not parts.has(subject_id):
+            if context.watch.stopping():
+                raise StopRequested
+            label_zhw = propagate(
+                cohort.images([subject_id])[0],
+                cohort.images(atlas_ids),
+                cohort.labels(atlas_ids),
+                cohort.spacing_zhw_mm,
+                watch=Share(context.watch, done, n_atlases, subject_id),
+            )
+            parts.keep(subject_id, {"label_zhw": label_zhw})
+        label_nzhw[n] = parts.read(subject_id)["label_zhw"]
+        done += len(atlas_ids)
+        context.watch.report(done, n_atlases, "atlases", subject_id)
+    return label_nzhw

@@ -1,0 +1,52 @@
+"""The stage `segment_cohort`: the analysis fold's model on every image of the cohort (III.G)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from safetensors.torch import load_file
+
+from gansfer.cohort.splits import analysis_fold
+from jobs.experiment.plan import Cell
+from jobs.stages.context import Context, Outcome
+from jobs.stages.propagate import propagated_references
+from jobs.stages.results import PRODUCTS, write_results
+from jobs.stages.segmenting import segment_subjects
+from jobs.stages.training_data import all_folds
+from jobs.store.partial_results import remove_parts
+
+Labels = npt.NDArray[np.uint8]
+
+
+def segment_cohort(context: Context) -> Outcome:
+    """The analysis fold's model segments every image of the cohort (III.G)."""
+    cell, experiment = context.cell, context.experiment
+    folds = all_folds(experiment, context.cohort)
+    chosen = experiment.grid.analysis_fold
+    if chosen == "auto":
+        run_folds = [folds[index] for index in experiment.grid.run_folds]
+        fold, why = analysis_fold(run_folds, context.cohort.subjects)
+    else:
+        fold, why = chosen, f"fold {chosen} is set in the experiment (grid.analysis_fold)"
+    model_cell = Cell(cell.seed, fold, cell.labels, arm=cell.arm)
+    model = context.plan.by_id["/".join(("train_segmenter", *model_cell.parts))]
+    state = load_file(context.storage.folder(model) / "model.safetensors")
+    ids = [subject.id for subject in context.cohort.subjects if subject.in_pool]
+    label_nzhw = segment_subjects(context, state, ids)
+    references = _references(context, ids)
+    write_results(context, ids, label_nzhw, references, surfaces=False)
+    n_references = sum(reference is not None for reference in references)
+    remove_parts(context.folder)
+    facts = {"fold": fold, "why": why, "subjects": len(ids), "references": n_references}
+    return Outcome(PRODUCTS, facts)
+
+
+def _references(context: Context, ids: Sequence[str]) -> list[Labels | None]:
+    """What each subject is measured against: propagated, else as prepared, or None."""
+    if context.experiment.references_propagated:
+        made = propagated_references(context)
+        return [made[one] for one in ids]
+    known = {row.subject.id for row in context.cohort.rows if row.reference_shard}
+    return [context.cohort.references([one])[0] if one in known else None for one in ids]

@@ -1,0 +1,55 @@
+"""Segment subjects with a trained model, some at a time, which are kept: a kill costs one lot.
+
+Legend: N subjects, K slices, Z H W as everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gansfer.progress import Share, Watch
+from gansfer.segmentation.predict import segment_slices
+from jobs.stages.context import Context
+from jobs.stages.training_data import as_slices
+from jobs.store.partial_results import Parts
+
+Labels = npt.NDArray[np.uint8]
+
+
+# A full-size image takes a core about a minute: so long is what a kill may cost.
+_SUBJECTS_AT_ONCE = 8
+
+
+def segment_subjects(context: Context, state: dict[str, Any], ids: Sequence[str]) -> Labels:
+    """Segment some subjects at a time, which are kept aside: a kill costs one such lot."""
+    parts = Parts(context.folder, context.identity)
+    z = context.cohort.shape_zhw[0]
+    label_nzhw: Labels = np.empty((len(ids), *context.cohort.shape_zhw), np.uint8)
+    for start in range(0, len(ids), _SUBJECTS_AT_ONCE):
+        some = ids[start : start + _SUBJECTS_AT_ONCE]
+        name = f"from-{start:06d}"
+        if not parts.has(name):
+            share = Share(context.watch, start * z, len(ids) * z)
+            parts.keep(name, {"label_nzhw": _segment_lot(context, state, some, share)})
+        label_nzhw[start : start + len(some)] = parts.read(name)["label_nzhw"]
+    return label_nzhw
+
+
+def _segment_lot(
+    context: Context, state: dict[str, Any], ids: Sequence[str], watch: Watch
+) -> Labels:
+    image_nzhw = context.cohort.images(ids)
+    n, z, h, w = image_nzhw.shape
+    label_khw = segment_slices(
+        state,
+        as_slices(image_nzhw),
+        context.experiment.segmenter,
+        1 + len(context.cohort.structures),
+        device=context.device,
+        watch=watch,
+    )
+    return label_khw.reshape(n, z, h, w)

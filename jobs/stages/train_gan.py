@@ -1,0 +1,178 @@
+"""The stage `train_gan`: the three phases of one cell, each with products of its own.
+
+A phase whose products are of today's settings and inputs is not run again, so a changed phase 3
+leaves phases 1 and 2 alone.
+
+Legend: K slices, C channels, S structures, H W rows and columns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from gansfer.atomic import replacing, write_json, write_text
+from gansfer.cohort.encode import ChannelCode
+from gansfer.drawing.losses import loss_curves
+from gansfer.drawing.slices import sample_grid
+from gansfer.gan.phases import PhaseResult, train_phase_1, train_phase_2, train_phase_3
+from gansfer.gan.sample import draw_latents, sample
+from gansfer.progress import Watch
+from jobs.stages.context import Context, Outcome
+from jobs.stages.labelling import Labelling
+
+State = dict[str, torch.Tensor]
+_GRID_SLICES = 40
+
+
+@dataclass(frozen=True)
+class _InPhase:
+    """The task's watch, with the phase named in front of every note."""
+
+    watch: Watch
+    phase: int
+
+    def report(self, done: int, total: int, unit: str, note: str = "") -> None:
+        self.watch.report(done, total, unit, f"phase {self.phase}, {note}")
+
+    def stopping(self) -> bool:
+        return self.watch.stopping()
+
+
+def train_gan(context: Context) -> Outcome:
+    """Train one GAN through its three phases (II.B)."""
+    data, gan = context.data, context.experiment.gan
+    labelled_kchw, n_clipped_c = data.encoded_group()
+    code = data.code
+    write_json(context.folder / "code.json", code.to_dict())
+    labelled = torch.from_numpy(labelled_kchw)
+    pool = torch.from_numpy(data.encoded_pool())
+    labelling = Labelling.of_cell(context)
+    networks = gan.model_dump(mode="json", exclude={"phase_1", "phase_2", "phase_3"})
+    others = {key: kept for key, kept in context.task.settings.items() if key != "gan"}
+    basis: list[Any] = [others, networks, context.input_digest("prepare")]
+
+    def run(phase: int, settings: Any, train: Any) -> tuple[State, dict[str, State]]:
+        basis.append(settings.model_dump(mode="json"))
+        identity = hashlib.sha256(json.dumps([context.task.id, *basis]).encode()).hexdigest()
+        store = context.store(f"phase-{phase}", identity)
+        kept = _kept_phase(context, phase, identity)
+        if kept is not None:
+            store.clear()  # of a process that was killed when the phase was written
+            return kept
+        result = train(
+            seed=context.seed_for("phase", phase),
+            store=store,
+            watch=_InPhase(context.watch, phase),
+            device=context.device,
+        )
+        _write_phase(context, phase, identity, result, code, labelling)
+        store.clear()
+        return result.generator_state, result.critics
+
+    state_1, _ = run(1, gan.phase_1, lambda **how: train_phase_1(gan, labelled, **how))
+    state_2, critics = run(2, gan.phase_2, lambda **how: train_phase_2(gan, state_1, pool, **how))
+    run(
+        3,
+        gan.phase_3,
+        lambda **how: train_phase_3(
+            gan,
+            state_2,
+            critics["image"],
+            pool,
+            labelled[:, 1:],
+            _selftaught(context, state_2),
+            **how,
+        ),
+    )
+    products = tuple(f"phase-{phase}/generator.safetensors" for phase in (1, 2, 3))
+    facts = {
+        "training_subjects": list(data.group_ids),
+        "pool_subjects": len(data.pool_ids),
+        "pool_holds_test_subjects": not context.experiment.cohort.exclude_test_from_unlabelled,
+        "voxels_clipped_by_channel": n_clipped_c,
+    }
+    return Outcome(("code.json", *products), facts)
+
+
+def _selftaught(context: Context, generator_state: State) -> torch.Tensor:
+    """Label channels [K, S, H, W] of the phase-2 generator, drawn once and stored (II.B)."""
+    path = context.folder / "phase-2" / "selftaught.safetensors"
+    gan = context.experiment.gan
+    n = gan.phase_3.selftaught_slices
+    if path.exists():
+        kept = load_file(path)["channels"]
+        if len(kept) == n:
+            return kept.float()
+    latents = draw_latents(n, gan.latent_size, context.seed_for("selftaught"))
+    generator = context.generator(generator_state)
+    channels = sample(generator, latents, device=context.device, watch=context.watch)
+    halved = channels[:, 1:].half().contiguous()
+    with replacing(path) as aside:
+        save_file({"channels": halved}, aside)
+    return halved.float()
+
+
+def _kept_phase(
+    context: Context, phase: int, identity: str
+) -> tuple[State, dict[str, State]] | None:
+    folder = context.storage.phase(context.task, phase)
+    try:
+        kept = json.loads((folder / "phase.json").read_text())
+    except FileNotFoundError:
+        return None
+    if kept["identity"] != identity:
+        return None
+    critics = {
+        path.stem.removesuffix("-critic"): load_file(path)
+        for path in folder.glob("*-critic.safetensors")
+    }
+    return load_file(folder / "generator.safetensors"), critics
+
+
+def _write_phase(
+    context: Context,
+    phase: int,
+    identity: str,
+    result: PhaseResult,
+    code: ChannelCode,
+    labelling: Labelling,
+) -> None:
+    """Write the phase's weights, log and pictures; `phase.json` last."""
+    folder = context.storage.phase(context.task, phase)
+    (folder / "phase.json").unlink(missing_ok=True)
+    (folder / "selftaught.safetensors").unlink(missing_ok=True)
+    weights = {"generator": result.generator_state}
+    weights |= {f"{name}-critic": state for name, state in result.critics.items()}
+    for name, state in weights.items():
+        with replacing(folder / f"{name}.safetensors") as aside:
+            save_file({key: value.contiguous() for key, value in state.items()}, aside)
+    write_text(folder / "log.jsonl", "".join(json.dumps(one) + "\n" for one in result.records))
+    loss_curves(folder / "losses.png", result.records)
+    _write_samples(context, phase, result.generator_state, code, labelling)
+    write_json(folder / "phase.json", {"identity": identity, "phase": phase})
+
+
+def _write_samples(
+    context: Context, phase: int, state: State, code: ChannelCode, labelling: Labelling
+) -> None:
+    """Draw the same latents after every phase, with the labels that postprocessing gives them."""
+    gan = context.experiment.gan
+    latents = draw_latents(_GRID_SLICES, gan.latent_size, context.seed_for("sample grid"))
+    channels = sample(context.generator(state), latents, device=context.device)
+    image_khw, contrast_kshw = code.decode(channels.numpy())
+    label_khw = labelling.label(image_khw, contrast_kshw).label_khw
+    order = labelling.slice_index(image_khw).argsort(kind="stable")
+    sample_grid(
+        context.storage.phase(context.task, phase) / "samples.png",
+        image_khw[order],
+        label_khw[order],
+        context.cohort.structures,
+        title=f"{context.task.id}: phase {phase}",
+        columns=10,
+    )

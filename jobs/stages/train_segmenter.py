@@ -1,0 +1,86 @@
+"""The stage `train_segmenter`: one arm of one cell, and the fold's test subjects (III.C)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from safetensors.torch import save_file
+
+from gansfer.atomic import replacing, write_text
+from gansfer.drawing.losses import loss_curves
+from gansfer.segmentation.patches import Pool
+from gansfer.segmentation.train import train_segmenter as fit_segmenter
+from gansfer.synthesis.synthetic_sets import concatenate, read_synthetic
+from jobs.experiment.arms import Arm
+from jobs.stages.context import Context, Outcome
+from jobs.stages.results import PRODUCTS, write_results
+from jobs.stages.segmenting import segment_subjects
+from jobs.stages.training_data import CellData, as_slices
+from jobs.store.partial_results import remove_parts
+
+
+def train_segmenter(context: Context) -> Outcome:
+    """One arm of one cell: train a DeepMedic, and segment the fold's test subjects (III.C)."""
+    settings, data, arm = context.experiment.segmenter, context.data, context.cell.arm
+    assert arm is not None
+    n_classes = 1 + len(context.cohort.structures)
+    synthetic = _synthetic_pool(context, arm)
+    store = context.store("training", context.identity)
+    result = fit_segmenter(
+        settings,
+        _real_pool(data) if arm.uses_real else None,
+        synthetic,
+        arm.real_per_synthetic,
+        n_classes,
+        seed=context.seed_for("segmenter"),
+        store=store,
+        watch=context.watch,
+        device=context.device,
+    )
+    with replacing(context.folder / "model.safetensors") as aside:
+        save_file(result.state, aside)
+    _write_log(context, result.records)
+    test_ids = data.fold.test_ids
+    label_nzhw = segment_subjects(context, result.state, test_ids)
+    truth_nzhw = context.cohort.labels(test_ids)
+    write_results(context, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
+    store.clear()
+    remove_parts(context.folder)
+    facts = {
+        "training_subjects": list(data.training_ids) if arm.uses_real else [],
+        "test_subjects": list(test_ids),
+        "synthetic_slices": 0 if synthetic is None else len(synthetic.image_nhw),
+        "achieved_real_per_synthetic": result.achieved_ratio,
+    }
+    return Outcome(("model.safetensors", *PRODUCTS), facts)
+
+
+def _write_log(context: Context, records: list[dict[str, Any]]) -> None:
+    write_text(context.folder / "log.jsonl", "".join(json.dumps(one) + "\n" for one in records))
+    loss_curves(context.folder / "losses.png", records, context.task.id)
+
+
+def _real_pool(data: CellData) -> Pool:
+    n, z = data.training_images_nzhw.shape[:2]
+    return Pool(
+        as_slices(data.training_images_nzhw),
+        as_slices(data.training_labels_nzhw),
+        np.repeat(np.arange(n), z),
+    )
+
+
+def _synthetic_pool(context: Context, arm: Arm) -> Pool | None:
+    """Kept slices of the arm's phases, of all groups of the cell (III.F)."""
+    if not arm.phases:
+        return None
+    folders = [
+        context.storage.folder(context.plan.by_id[need])
+        for need in context.task.needs
+        if need.startswith("synthesise/")
+    ]
+    made = concatenate(
+        [read_synthetic(folder / f"phase-{phase}.h5") for folder in folders for phase in arm.phases]
+    )
+    return Pool(made.image_khw.astype(np.float32), made.label_khw, np.arange(len(made.label_khw)))

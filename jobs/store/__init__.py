@@ -1,0 +1,1 @@
+"""The only room that knows paths: products, manifests, locks, partial results, scratch."""

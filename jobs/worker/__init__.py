@@ -1,0 +1,1 @@
+"""Run tasks: one by itself, or all of them on this machine."""

@@ -1,0 +1,149 @@
+"""The commands that look and never run: what they print, and how a mistake ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+import jobs.commands.validation
+from jobs.experiment.model import Experiment
+from tests.jobs.conftest import ROOT, Asked
+from tests.jobs.experiments import Trial
+
+Gansfer = Callable[..., Asked]
+PAPER = ROOT / "configs" / "oasis.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _storage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GANSFER_STORAGE", str(tmp_path / "storage"))
+
+
+def test_the_schema_is_a_json_schema_of_every_setting(gansfer: Gansfer) -> None:
+    asked = gansfer("schema")
+    assert asked.code == 0
+    schema = json.loads(asked.out)
+    assert schema["type"] == "object"
+    assert schema["required"] == ["name", "cohort"]
+    assert set(schema["properties"]) == set(Experiment.model_fields)
+    assert schema["additionalProperties"] is False
+    cluster = schema["properties"]["cluster"]["anyOf"]  # settings, or a site profile's name
+    assert cluster[0] == {"$ref": "#/$defs/ClusterSettings"} and cluster[1]["type"] == "string"
+    assert "profile" in schema["$defs"]["ClusterSettings"]["properties"]
+    references = [line for line in asked.out.splitlines() if '"$ref"' in line]
+    for line in references:
+        assert line.split("#/$defs/")[1].rstrip('",') in schema["$defs"]
+
+
+def test_the_papers_experiment_is_described_by_its_numbers(gansfer: Gansfer) -> None:
+    asked = gansfer("describe", PAPER, "--json")
+    assert asked.code == 0
+    found = json.loads(asked.out)
+    parameters = {name: size["parameters"] for name, size in found["networks"].items()}
+    assert set(parameters) == {"G", "D", "D_I", "D_S", "segmenter"}
+    assert round(parameters["G"] / 1e6, 2) == 24.86
+    assert round(parameters["D"] / 1e6, 2) == 24.87
+    # D_I and D_S differ from D in the first layer alone: one map, then seven, for eight.
+    assert parameters["segmenter"] == 715_001
+    assert parameters["D"] - parameters["D_I"] == 7 * (parameters["D"] - parameters["D_S"])
+    tasks = {stage: row["tasks"] for stage, row in found["stages"].items()}
+    assert tasks["prepare"] == tasks["aggregate"] == 1
+    assert tasks["train_gan"] == tasks["synthesise"] == 45
+    assert tasks["train_segmenter"] == 5 * 5 * 6 + 6  # folds, label counts, arms; the ablation's
+    assert tasks["segment_cohort"] == 5 * 6
+    assert (found["slice_px"], found["channels"]) == (80, 8)
+    gan = found["stages"]["train_gan"]
+    assert gan["device_hours"] == pytest.approx(45 * gan["device_hours_a_task"], rel=1e-2)
+
+
+def test_a_description_for_people_has_the_same_numbers(tmp_path: Path, gansfer: Gansfer) -> None:
+    asked = gansfer("describe", Trial.make(tmp_path).config)
+    assert asked.code == 0
+    assert "247,270" in asked.out  # deepmedic-original
+    assert "measure one task before you trust them" in asked.out
+
+
+def test_the_papers_plan_needs_no_data(gansfer: Gansfer, tmp_path: Path) -> None:
+    asked = gansfer("plan", PAPER)
+    assert (asked.code, asked.err) == (0, "")
+    assert "45 GANs, 156 segmenters" in asked.out
+    assert "oasis: 281 tasks" in asked.out
+    assert not (tmp_path / "storage").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "validate", "describe", "aggregate"])
+def test_a_users_mistake_is_one_line_and_exit_code_2(
+    tmp_path: Path, gansfer: Gansfer, command: str
+) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text("name: x\nsedd: 1\ncohort: {images: {kind: phantom}}\n")
+    asked = gansfer(command, path)
+    assert asked.code == 2
+    assert asked.out == ""
+    assert asked.err == f"error: {path}: sedd is not a setting; did you mean 'seed'?\n"
+
+
+def test_missing_data_are_all_told_at_once(
+    tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.commands.validation, "_memory_gb", lambda: None)
+    values = yaml.safe_load(PAPER.read_text())
+    values["cohort"]["images"] = {
+        "kind": "oasis",
+        "discs": str(tmp_path),
+        "table": str(tmp_path / "table.csv"),
+    }
+    values["cohort"]["labels"] = {"kind": "challenge", "folder": str(tmp_path / "labels")}
+    values["cohort"]["references"] = {"kind": "none"}
+    values.pop("cluster", None)
+    config = tmp_path / "oasis.yaml"
+    config.write_text(yaml.safe_dump(values))
+    asked = gansfer("validate", config)
+    assert asked.code == 2
+    assert asked.err.splitlines() == [
+        f"error: cohort.images.table: {tmp_path}/table.csv is not a file; set it to where the "
+        "data are",
+        f"error: cohort.labels.folder: {tmp_path}/labels is not a folder; set it to where the "
+        "data are",
+    ]
+
+
+def test_a_machine_that_is_too_small_is_told_before_anything_runs(
+    tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.commands.validation, "_memory_gb", lambda: 1.5)
+    trial = Trial.make(tmp_path)
+    asked = gansfer("run", trial.config, "--workers", "4")
+    assert asked.code == 2
+    assert "tiny: 4 tasks side by side need about " in asked.err
+    assert "this machine has 1.5 GiB; give --workers a smaller number" in asked.err
+    assert not trial.storage.root.exists()
+
+
+def test_a_valid_experiment_is_told_so(tmp_path: Path, gansfer: Gansfer) -> None:
+    trial = Trial.make(tmp_path)
+    asked = gansfer("validate", trial.config)
+    assert (asked.code, asked.out) == (0, f"{trial.config}: valid (10 tasks)\n")
+
+
+def test_storage_that_cannot_be_written_is_a_users_mistake(
+    tmp_path: Path, gansfer: Gansfer
+) -> None:
+    (tmp_path / "runs").write_text("a file where the folder should be")
+    asked = gansfer("run", Trial.make(tmp_path).config)
+    assert asked.code == 2
+    assert asked.err.startswith(f"error: {tmp_path}/runs/tiny: cannot be written (")
+    assert asked.err.endswith("set storage to a folder that can be\n")
+
+
+def test_a_report_of_nothing_says_so_and_ends_with_3(tmp_path: Path, gansfer: Gansfer) -> None:
+    trial = Trial.make(tmp_path)
+    asked = gansfer("aggregate", trial.config)
+    assert (asked.code, asked.err) == (3, "")
+    page = (trial.storage.report / "index.html").read_text()
+    assert "Incomplete: nothing of the 6 planned results is here yet." in page
+    assert f"report: {trial.storage.report / 'index.html'}" in asked.out

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.experiment.loading import load_experiment
+from jobs.experiment.model import Experiment
+from jobs.experiment.plan import Plan, make_plan
+
+ROOT = Path(__file__).resolve().parents[3]
+BASE: dict[str, Any] = {
+    "name": "x",
+    "cohort": {"images": {"kind": "phantom", "labelled": 30}, "roi": {"voxel_mm": 2.0}},
+}
+
+
+def plan_of(**sections: Any) -> Plan:
+    return make_plan(Experiment.model_validate({**BASE, **sections}))
+
+
+@pytest.fixture(scope="module")
+def paper() -> Plan:
+    return make_plan(load_experiment(ROOT / "configs" / "oasis.yaml"))
+
+
+def test_the_paper_has_45_gans_nine_a_fold(paper: Plan) -> None:
+    gans = paper.of_stage("train_gan")
+    assert len(gans) == 45
+    for fold in range(5):
+        groups = [task.cell.labels for task in gans if task.cell.fold == fold]
+        assert sorted(groups) == [1, 3, 6, 12, 12, 24, 24, 24, 24]
+
+
+def test_the_ablation_cell_has_every_row_of_table_i(paper: Plan) -> None:
+    arms = {
+        task.cell.arm.name
+        for task in paper.of_stage("train_segmenter")
+        if (task.cell.fold, task.cell.labels) == (0, 1) and task.cell.arm
+    }
+    table_i = {"baseline", "p1", "p1+", "p2", "p2+", "p3", "p3+", "synthetic", "ratio-2to1"}
+    assert arms == table_i | {"ratio-100to1", "ratio-10to1", "ratio-1to1"}
+
+
+def test_an_ablation_ratio_that_is_no_arm_gets_one() -> None:
+    plan = plan_of(grid={"ratios": ["10:1"], "ablation": {"ratio": "3:1"}})
+    names = {task.cell.arm.name for task in plan.tasks if task.cell.arm}
+    assert "ratio-3to1" in names
+
+
+def test_every_task_comes_after_what_it_needs(paper: Plan) -> None:
+    seen: set[str] = set()
+    for task in paper.tasks:
+        assert set(task.needs) <= seen
+        seen.add(task.id)
+    assert len(seen) == len(paper.tasks)
+
+
+def test_arms_need_the_synthetic_sets_of_all_groups_and_a_baseline_none(paper: Plan) -> None:
+    needs = paper.by_id["train_segmenter/seed-0/fold-2/labels-24/ratio-1to1"].needs
+    groups = {f"synthesise/seed-0/fold-2/labels-24/group-{group}" for group in range(4)}
+    assert set(needs) == groups | {"prepare"}
+    assert paper.by_id["train_segmenter/seed-0/fold-2/labels-24/baseline"].needs == ("prepare",)
+
+
+def test_arrays_are_one_for_each_stage_and_label_count(paper: Plan) -> None:
+    arrays = paper.arrays()
+    assert len({(stage, labels) for stage, labels, _ in arrays}) == len(arrays) == 25
+    assert sum(len(tasks) for _, _, tasks in arrays) == len(paper.tasks)
+
+
+def _stages_that_change(before: Plan, after: Plan) -> set[str]:
+    return {
+        task.stage
+        for task in after.tasks
+        if task.id not in before.by_id or before.by_id[task.id].fingerprint != task.fingerprint
+    }
+
+
+DOWN_FROM = {
+    "prepare": {
+        "prepare",
+        "train_gan",
+        "synthesise",
+        "train_segmenter",
+        "segment_cohort",
+        "aggregate",
+    },
+    "train_gan": {"train_gan", "synthesise", "train_segmenter", "segment_cohort", "aggregate"},
+    "synthesise": {"synthesise", "train_segmenter", "segment_cohort", "aggregate"},
+    "train_segmenter": {"train_segmenter", "segment_cohort", "aggregate"},
+    "aggregate": {"aggregate"},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "stage"),
+    [
+        ({"seed": 1}, "prepare"),
+        ({"gan": {"phase_3": {"images": 2_000_000}}}, "train_gan"),
+        ({"synthesis": {"keep_percentile": 50}}, "synthesise"),
+        ({"segmenter": {"epochs": 3}}, "train_segmenter"),
+        ({"analysis": {"significance": 0.01}}, "aggregate"),
+    ],
+)
+def test_a_changed_setting_changes_its_dependents_only(change: dict[str, Any], stage: str) -> None:
+    assert _stages_that_change(plan_of(), plan_of(**change)) == DOWN_FROM[stage]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"run": {"device": "cpu", "checkpoint_every_s": 3}},
+        {"resources": {"train_gan": {"gpus": 4}}},
+        {"storage": "/elsewhere"},
+        {"name": "other"},
+    ],
+)
+def test_what_does_not_change_results_changes_no_fingerprint(change: dict[str, Any]) -> None:
+    assert _stages_that_change(plan_of(), plan_of(**change)) == set()
+
+
+def test_a_baseline_does_not_depend_on_the_gan() -> None:
+    before, after = plan_of(), plan_of(gan={"drift": 0.01})
+    for task in after.of_stage("train_segmenter"):
+        assert task.cell.arm is not None
+        same = task.fingerprint == before.by_id[task.id].fingerprint
+        assert same == (task.cell.arm.name == "baseline")
+
+
+def test_another_ratio_leaves_the_others_alone() -> None:
+    before, after = plan_of(), plan_of(grid={"ratios": ["100:1", "10:1", "2:1", "1:1", "5:1"]})
+    changed = {
+        task.cell.arm.name
+        for task in after.tasks
+        if task.cell.arm and before.by_id.get(task.id) != task
+    }
+    assert changed == {"ratio-5to1"}

@@ -1,0 +1,296 @@
+"""What is asked of sbatch, with a stand-in for SLURM; tests/slurm has the real one."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import sys
+
+import pytest
+
+from gansfer.errors import UserError
+from jobs.experiment.loading import parse_experiment
+from jobs.experiment.plan import make_plan
+from jobs.slurm.arrays import Scale, arrays_to_send
+from jobs.slurm.container import container_command
+from jobs.slurm.job_ids import Submissions
+from jobs.slurm.submission import script_for
+from jobs.store.image_digest import running_image_digest
+from jobs.store.storage import Storage
+from tests.jobs.stand_in import BASE
+
+GAN = "train_gan/seed-0/fold-0/labels-01/group-0"
+
+
+def experiment_with(tmp_path, **changes):
+    return parse_experiment({**BASE, "storage": str(tmp_path), **changes}, "test")
+
+
+def script(tmp_path, stage: str, after=(), **changes) -> str:
+    experiment = experiment_with(tmp_path, **changes)
+    plan = make_plan(experiment)
+    wanted = {task.id for task in plan.of_stage(stage)}
+    array = arrays_to_send(plan, wanted, 1000)[0]
+    return script_for(array, "name", after, experiment, Storage(experiment))
+
+
+def test_arrays_are_cut_at_the_largest_size_and_scaled_apart(tmp_path):
+    plan = make_plan(experiment_with(tmp_path))
+    everything = {task.id for task in plan.tasks}
+    sizes = [len(array.tasks) for array in arrays_to_send(plan, everything, 4)]
+    assert sizes == [1, 2, 2, 2, 2, 4, 2, 4, 2, 3, 3, 1]
+    arrays = arrays_to_send(plan, everything, 4, Scale(frozenset({GAN}), 2, 3))
+    asks = {tuple(t.id for t in array.tasks): array.ask for array in arrays}
+    assert (asks[(GAN,)].time_h, asks[(GAN,)].memory_gb) == (16, 96)
+    other = GAN.replace("fold-0", "fold-1")
+    assert (asks[(other,)].time_h, asks[(other,)].memory_gb) == (8, 32)
+
+
+def test_what_a_task_had_last_counts_where_it_is_more(tmp_path):
+    plan = make_plan(experiment_with(tmp_path))
+    gans = [task.id for task in plan.of_stage("train_gan")]
+    last = {gans[0]: (16, 32), gans[1]: (2, 64), gans[2]: (8, 32)}
+    arrays = arrays_to_send(plan, gans, 1000, Scale(frozenset(gans[:1]), 2, 1, last))
+    asks = {task.id: (a.ask.time_h, a.ask.memory_gb) for a in arrays for task in a.tasks}
+    assert asks == dict(zip(gans, [(32, 32), (8, 64), (8, 32), (8, 32)], strict=True))
+    assert len(arrays) == 3  # of one label count the last two ask alike, and go together
+
+
+def test_gpu_hours_are_tasks_times_limit_times_gpus(tmp_path):
+    plan = make_plan(experiment_with(tmp_path))
+    hours = {a.stage: a.gpu_hours for a in arrays_to_send(plan, {t.id for t in plan.tasks}, 1000)}
+    assert hours["train_gan"] == 2 * 8 and hours["prepare"] == 0
+
+
+def test_a_stage_keeps_the_defaults_that_it_does_not_name(tmp_path):
+    experiment = experiment_with(tmp_path, resources={"train_gan": {"partition": "big"}})
+    ask = experiment.stage_resources("train_gan")
+    assert (ask.partition, ask.gpus, ask.time_h) == ("big", 1, 8)
+
+
+def test_script_has_what_the_site_and_the_stage_say(tmp_path):
+    text = script(
+        tmp_path,
+        "train_gan",
+        after=["3", "4"],
+        cluster={
+            "partition": "all",
+            "account": "us",
+            "sbatch": {"nice": 5, "exclusive": True},
+            "setup": ["module load x"],
+            "array_parallelism": 1,
+        },
+        resources={"train_gan": {"partition": "gpu", "sbatch": {"nice": 7}, "time_h": 0.5}},
+    )
+    wanted = ["partition=gpu", "account=us", "nice=7", "exclusive", "time=30", "mem=32768M"]
+    wanted += ["gpus-per-node=1", "array=0-1%1", "dependency=afterany:3:4", "signal=B:USR2@180"]
+    for option in [*wanted, "requeue", "open-mode=append"]:
+        assert f"#SBATCH --{option}\n" in text
+    assert "wckey" not in text and "srun" not in text
+    assert text.index("module load x") < text.index("\nexec bash ")
+    assert f"{sys.executable} -u -m submitit.core._submit" in text
+
+
+def test_a_sites_own_way_to_ask_for_gpus_replaces_ours(tmp_path):
+    text = script(tmp_path, "train_gan", cluster={"sbatch": {"gres": "gpu:h100:1"}})
+    assert "--gres=gpu:h100:1\n" in text and "gpus-per-node" not in text
+    assert "--requeue" not in script(tmp_path, "prepare", cluster={"sbatch": {"no-requeue": True}})
+
+
+def test_a_sites_own_way_to_ask_for_memory_replaces_ours(tmp_path):
+    text = script(tmp_path, "train_gan", cluster={"sbatch": {"mem-per-cpu": "8G"}})
+    assert "--mem-per-cpu=8G\n" in text and "--mem=" not in text
+
+
+def test_container_command_binds_what_tasks_read_and_write(tmp_path):
+    image = tmp_path / "image.sif"
+    image.write_bytes(b"sif")
+    oasis = {
+        "images": {"kind": "oasis", "discs": "/data/oasis", "table": "/data/table.csv"},
+        "labels": {"kind": "challenge", "folder": "/data/challenge"},
+    }
+    container = {"image": str(image), "binds": ["/opt/x:/x:ro"], "options": ["--userns"]}
+    experiment = experiment_with(tmp_path, cohort=oasis, cluster={"container": container})
+    command = container_command(experiment, Storage(experiment))
+    assert command[:3] == ["apptainer", "exec", "--nv"] and command[-2:] == [str(image), "python"]
+    binds = [value for flag, value in itertools.pairwise(command) if flag == "--bind"]
+    assert f"{tmp_path}/one:{tmp_path}/one" in binds and "/opt/x:/x:ro" in binds
+    assert "/data/oasis:/data/oasis:ro" in binds and "/data/challenge:/data/challenge:ro" in binds
+    assert "--no-home" in command and "--userns" in command
+    assert f"{image}:{image}:ro" in binds  # which one it was, a task sees for itself
+
+
+def test_an_image_behind_a_link_is_seen_under_both_its_names(tmp_path):
+    image, link = tmp_path / "image.sif", tmp_path / "link.sif"
+    image.write_bytes(b"sif")
+    link.symlink_to(image)
+    experiment = experiment_with(tmp_path, cluster={"container": {"image": str(link)}})
+    command = container_command(experiment, Storage(experiment))
+    assert {f"{image}:{image}:ro", f"{link}:{link}:ro"} <= set(command)
+
+
+def test_a_sandbox_is_not_bound_into_itself(tmp_path):
+    sandbox = tmp_path / "sandbox"
+    sandbox.mkdir()
+    experiment = experiment_with(tmp_path, cluster={"container": {"image": str(sandbox)}})
+    command = container_command(experiment, Storage(experiment))
+    assert command[-2] == str(sandbox) and f"{sandbox}:{sandbox}:ro" not in command
+
+
+def test_the_image_on_record_is_the_one_that_runs(tmp_path, monkeypatch):
+    image = tmp_path / "image.sif"
+    image.write_bytes(b"sif")
+    experiment = experiment_with(tmp_path, cluster={"container": {"image": str(image)}})
+    storage = Storage(experiment)
+    monkeypatch.delenv("APPTAINER_CONTAINER", raising=False)
+    monkeypatch.delenv("SINGULARITY_CONTAINER", raising=False)
+    container_command(experiment, storage)
+    assert running_image_digest(storage) is None
+    monkeypatch.setenv("APPTAINER_CONTAINER", str(image))
+    with monkeypatch.context() as patch:  # it was read at submission, and has not changed
+        patch.setattr("hashlib.file_digest", None)
+        assert running_image_digest(storage) == "sha256:" + hashlib.sha256(b"sif").hexdigest()
+    image.write_bytes(b"replaced since")
+    expected = "sha256:" + hashlib.sha256(b"replaced since").hexdigest()
+    assert running_image_digest(storage) == expected
+    image.unlink()
+    assert running_image_digest(storage) == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"cluster": {"container": {"image": "/no/such.sif"}}}, "/no/such.sif is not there"),
+        (
+            {
+                "cluster": {"container": {"image": "/dev/null"}},
+                "cohort": {
+                    "images": {"kind": "oasis", "discs": "data", "table": "/t"},
+                    "labels": {"kind": "challenge", "folder": "/c"},
+                },
+            },
+            "cohort.images.discs: data is a relative path",
+        ),
+    ],
+)
+def test_container_mistakes_are_found_at_submission(tmp_path, changes, message):
+    experiment = experiment_with(tmp_path, **changes)
+    with pytest.raises(UserError, match=message):
+        container_command(experiment, Storage(experiment))
+
+
+def test_ledger_survives_a_line_that_was_cut_off(tmp_path):
+    plan = make_plan(experiment_with(tmp_path))
+    prepare, gans = arrays_to_send(plan, {task.id for task in plan.tasks}, 1000)[:2]
+    submissions = Submissions(tmp_path)
+    first = submissions.announce("one", gans)
+    submissions.confirm(first, "12")
+    with submissions.path.open("a") as ledger:
+        ledger.write('{"name": "one.tra')
+    second = submissions.announce("one", prepare)
+    loaded = submissions.load()
+    assert [sent.job for sent in loaded] == ["12", None]
+    assert loaded[0].element(1) == "12_1" and loaded[1] == second
+    assert submissions.confirm(second, "13").element(0) == "13"
+
+
+def test_submit_sends_once_and_again_what_was_lost(slurm):
+    printed = slurm("submit", "--yes")
+    assert printed.count("\njob ") == 12  # MaxArraySize is 5: each 6 segmenters are 5 and 1
+    assert "at most 90.0 GPU-hours" in printed.replace("\n", " ")
+    slurm.queue_all()
+    assert "nothing to send: 0 of 28 tasks are done, 28 queued" in slurm("submit", "--yes")
+    lines = slurm.queue.read_text().splitlines(keepends=True)
+    slurm.queue.write_text("".join(line for line in lines if not line.startswith("2_")))
+    again = slurm("submit", "--yes")
+    assert [line for line in again.splitlines() if line.startswith("job ")] == [
+        "job 13: 2 of one.train_gan.labels-01"
+    ]
+
+
+def test_a_report_that_is_being_made_does_not_count_for_what_is_sent_now(slurm):
+    slurm("submit", "--yes")
+    slurm.queue_all()
+    lines = slurm.queue.read_text().splitlines(keepends=True)
+    lines = [line for line in lines if not line.startswith("2_")]
+    lines[-1] = lines[-1].replace("PENDING|Priority", "RUNNING|None")  # it has read its inputs
+    slurm.queue.write_text("".join(lines))
+    assert [line for line in slurm("submit", "--yes").splitlines() if line.startswith("job ")] == [
+        "job 13: 2 of one.train_gan.labels-01",
+        "job 14: 1 of one.aggregate",
+    ]
+
+
+def test_submit_asks_and_takes_no_for_an_answer(slurm):
+    assert "Aborted" in slurm("submit", fails=1)
+    assert not (slurm.root / "slurm" / "jobs.jsonl").exists()
+
+
+def test_a_refusal_is_one_line_and_the_rest_stays_sent(slurm):
+    accepting = slurm.sbatch.read_text()
+    refusing = "echo 'sbatch: error: invalid account' >&2; exit 1"
+    slurm.sbatch.write_text(
+        f"{accepting}\n[ $(wc -l <{slurm.folder}/sent) != 3 ] || {{ {refusing}; }}\n"
+    )
+    printed = slurm("submit", "--yes", fails=2)
+    assert "error: train_gan: sbatch refused: " in printed and "invalid account" in printed
+    assert [sent.job for sent in Submissions(slurm.root / "slurm").load()] == ["1", "2", None]
+
+
+def test_a_job_sent_but_not_written_down_is_found_by_its_name(slurm):
+    slurm("submit", "--yes")
+    ledger = slurm.root / "slurm" / "jobs.jsonl"
+    slurm.queue_all()
+    lines = ledger.read_text().splitlines()
+    assert json.loads(lines[-1])["job"] == "12"
+    ledger.write_text("\n".join(lines[:-1]) + "\n")
+    assert "28 queued" in slurm("submit", "--yes")
+    assert json.loads(ledger.read_text().splitlines()[-1])["job"] == "12"
+
+
+def test_nothing_is_sent_while_the_queue_is_not_known(slurm):
+    slurm("submit", "--yes")
+    slurm.program("squeue", "exit 1")
+    assert "squeue does not answer" in slurm("submit", "--yes", fails=2)
+
+
+def test_cancel_ends_only_the_stage_asked_for(slurm):
+    slurm("submit", "--yes")
+    slurm.queue_all()
+    assert "cancelled 4 jobs" in slurm("cancel", "synthesise", "--yes")
+    assert slurm.cancelled.read_text().split() == ["5_1", "5_0", "4_1", "4_0"]
+    slurm("cancel", "--yes")
+    assert (
+        slurm.cancelled.read_text().split()[0] == "12"
+        and slurm.cancelled.read_text().split()[-1] == "1"
+    )
+    assert "no such stage" in slurm("cancel", "synthesize", "--yes", fails=2)
+
+
+def test_an_array_cancelled_before_it_started_is_one_record_for_all_its_tasks(slurm):
+    slurm("submit", "--yes")
+    slurm.queue_all()
+    lines = slurm.queue.read_text().splitlines(keepends=True)
+    name = next(line for line in lines if line.startswith("2_")).split("|")[-1]
+    others = [line for line in lines if not line.startswith("2_")]
+    slurm.queue.write_text("".join([*others, f"2|CANCELLED|None|{name}"]))
+    tasks = {one["task"]: one for one in json.loads(slurm("status", "--json"))["tasks"]}
+    for task in (GAN, GAN.replace("fold-0", "fold-1")):
+        assert (tasks[task]["state"], tasks[task]["kind"]) == ("failed", "cancelled")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--task", "train_gan/x"], "train_gan/x: no such task"),
+        (["--time", "2"], "--time 2: expected a factor, such as x2"),
+        (["--failed", "--task", "prepare"], "give one of them"),
+    ],
+)
+def test_retry_mistakes(slurm, options, message):
+    assert message in slurm("retry", *options, fails=2)
+
+
+def test_logs_of_a_task_that_never_started(slurm):
+    assert "has no log yet" in slurm("logs", "prepare", fails=2)

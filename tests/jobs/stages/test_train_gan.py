@@ -1,0 +1,105 @@
+"""The phases of one GAN: what a change leaves alone, and what it makes anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from jobs.stages import train_gan as gan_stage
+from jobs.worker.run import DONE, FAILED
+from tests.jobs.conftest import Finished
+from tests.jobs.experiments import GAN, Trial
+
+
+def files_of(trial: Trial, phase: int) -> dict[str, tuple[int, bytes]]:
+    """Time and content of each of a phase's files."""
+    folder = trial.storage.phase(trial.task(GAN), phase)
+    return {
+        path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted(folder.iterdir())
+    }
+
+
+@pytest.fixture
+def trial(finished: Finished, tmp_path: Path) -> Trial:
+    return finished.copied(tmp_path, tasks=["prepare", GAN])
+
+
+def test_a_changed_phase_3_leaves_phases_1_and_2_alone(trial: Trial) -> None:
+    before = {phase: files_of(trial, phase) for phase in (1, 2, 3)}
+    now = trial.changed(gan={"phase_3": {"label_weight": 2.0}})
+    assert now.work(GAN) == DONE
+    after = {phase: files_of(now, phase) for phase in (1, 2, 3)}
+    assert after[1] == before[1]
+    assert after[2] == before[2]
+    assert after[3].keys() == before[3].keys()
+    for name in ("generator.safetensors", "label-critic.safetensors", "phase.json"):
+        assert after[3][name][1] != before[3][name][1], name
+    assert now.ledger().done(now.task(GAN))
+
+
+def test_a_checkpoint_outlived_by_its_phase_is_removed(trial: Trial) -> None:
+    """As when the process is killed between the phase's last file and the end of its checkpoint."""
+    left = trial.storage.phase(trial.task(GAN), 2) / "checkpoint-0000000004.pt"
+    left.write_bytes(b"large")
+    trial.storage.manifest(trial.task(GAN)).unlink()
+    assert trial.work(GAN) == DONE
+    assert not left.exists()
+
+
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The phases that are asked to train from now on; none does."""
+    asked: list[int] = []
+
+    class Trained(Exception):
+        pass
+
+    for phase in (1, 2, 3):
+
+        def refuse(*args: object, phase: int = phase, **how: object) -> None:
+            asked.append(phase)
+            raise Trained
+
+        monkeypatch.setattr(gan_stage, f"train_phase_{phase}", refuse)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        ({}, None),
+        ({"gan": {"phase_3": {"images": 40}}}, 3),
+        ({"gan": {"phase_2": {"images": 40}}}, 2),
+        ({"gan": {"phase_1": {"fade_images": 40}}}, 1),
+        ({"gan": {"drift": 0.5}}, 1),
+        ({"cohort": {"encoding": {"label_percentile": 90}}}, 1),
+        ({"grid": {"group_size": 3}}, 1),
+    ],
+)
+def test_training_begins_at_the_first_phase_that_a_change_concerns(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, change: dict[str, object], first: int | None
+) -> None:
+    asked = trained(monkeypatch)
+    now = trial.changed(**change)
+    now.storage.manifest(now.task(GAN)).unlink()
+    assert now.work(GAN) == (DONE if first is None else FAILED)
+    assert asked == ([] if first is None else [first])
+
+
+def test_another_cohort_is_trained_on_anew(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = trained(monkeypatch)
+    path = trial.storage.manifest(trial.task("prepare"))
+    path.write_text(json.dumps({**json.loads(path.read_text()), "digest": "of another cohort"}))
+    assert trial.work(GAN) == FAILED
+    assert asked == [1]
+
+
+def test_a_phase_killed_before_its_last_file_is_trained_anew(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = trained(monkeypatch)
+    (trial.storage.phase(trial.task(GAN), 2) / "phase.json").unlink()
+    trial.storage.manifest(trial.task(GAN)).unlink()
+    assert trial.work(GAN) == FAILED
+    assert asked == [2]

@@ -1,0 +1,218 @@
+"""The whole experiment on this machine: what a failure costs, and how the command ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import jobs.commands.cli
+from gansfer.errors import UserError
+from gansfer.processes import usable_cores
+from jobs.experiment.plan import Plan
+from jobs.store.storage import Storage
+from jobs.worker.pool import LocalRun, run_locally
+from tests.jobs.conftest import ROOT, Asked, Finished
+from tests.jobs.experiments import BASELINE, GAN, RATIO, SYNTHETIC, Trial
+
+Gansfer = Callable[..., Asked]
+COHORT_SYNTHETIC = "segment_cohort/seed-0/labels-01/synthetic"
+
+
+def test_a_run_shows_its_tasks_and_ends_with_the_results(finished: Finished) -> None:
+    lines = finished.asked.out.splitlines()
+    done = [line for line in lines if line.startswith("done ")]
+    assert len(done) == len(finished.plan.tasks) == 10
+    assert done[0] == "done    prepare (1 of 10 tasks done)"
+    assert done[-1] == "done    aggregate (10 of 10 tasks done)"
+    assert any("ratio-2to1" in line and "(2)" in line for line in lines)
+    assert lines[-1] == f"report: {finished.storage.report / 'index.html'}"
+    assert finished.asked.err == ""
+
+
+def test_a_finished_experiment_has_nothing_to_do(finished: Finished, gansfer: Gansfer) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.storage.root.rglob("*.json")}
+    asked = gansfer("run", finished.config)
+    assert (asked.code, asked.err) == (0, "")
+    lines = asked.out.splitlines()
+    assert lines[0] == "nothing to do: every task is done"
+    assert lines[1:] == finished.asked.out.splitlines()[-len(lines) + 1 :]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+@pytest.mark.parametrize("error", [EOFError, ConnectionResetError])
+def test_a_server_that_was_killed_is_told_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    class Gone:
+        def __init__(self, **parts: object) -> None:
+            pass
+
+        def start(self) -> None:
+            raise error
+
+    monkeypatch.setattr(
+        "jobs.worker.pool._fork_server", lambda threads: SimpleNamespace(Process=Gone)
+    )
+    trial = Trial.make(tmp_path)
+    with pytest.raises(UserError, match="the server that starts the tasks is gone"):
+        run_locally(trial.plan, trial.storage)
+
+
+@pytest.mark.slow
+def test_a_failing_task_blocks_its_dependents_only(finished: Finished, tmp_path: Path) -> None:
+    trial = finished.copied(tmp_path)
+    for task_id in (SYNTHETIC, COHORT_SYNTHETIC, "aggregate"):
+        trial.undo(task_id)
+    (trial.folder(SYNTHETIC) / "model.safetensors").mkdir(parents=True)  # cannot be written over
+    others = {
+        task.id: trial.storage.manifest(task).stat().st_mtime_ns
+        for task in trial.plan.tasks
+        if trial.storage.manifest(task).exists()
+    }
+    ran = subprocess.run(
+        [sys.executable, "-m", "jobs.commands.cli", "run", str(trial.config)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith(f"failed  {SYNTHETIC}: IsADirectoryError: ")
+    assert line.endswith(f"; see {trial.storage.log(trial.task(SYNTHETIC))}")
+    assert "Traceback" in trial.log(SYNTHETIC)
+    assert not trial.folder(COHORT_SYNTHETIC).exists()
+    assert trial.ledger().done(trial.task("aggregate"))
+    facts = (trial.storage.read_manifest(trial.task("aggregate")) or {})["facts"]
+    assert len(facts["missing"]) == 2
+    assert all(phrase.startswith("N = 1 Synthetic only") for phrase in facts["missing"])
+    page = (trial.storage.report / "index.html").read_text()
+    assert "Incomplete: 2 of 6 planned results are missing: N = 1 Synthetic only" in page
+    assert "aggregate (8 of 10 tasks done)" in ran.stdout
+    for task_id, written_ns in others.items():
+        assert trial.storage.manifest(trial.task(task_id)).stat().st_mtime_ns == written_ns
+
+
+@pytest.fixture
+def ending(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let `gansfer run` meet these exit codes, and other tasks done or never begun."""
+
+    def put(codes: dict[str, int], *never: str, asked_to_stop: bool = False) -> None:
+        def pretended(plan: Plan, storage: Storage, **how: object) -> LocalRun:
+            others = {task.id for task in plan.tasks} - {*codes, *never}
+            return LocalRun(
+                plan, storage, already_done=others, ended=codes, asked_to_stop=asked_to_stop
+            )
+
+        monkeypatch.setattr(jobs.commands.cli, "run_locally", pretended)
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("codes", "exit_code"),
+    [
+        ({BASELINE: 0}, 0),
+        ({BASELINE: 1}, 1),
+        ({BASELINE: -9}, 1),
+        ({BASELINE: 4}, 1),
+        ({BASELINE: 1, RATIO: 2}, 2),
+        ({BASELINE: 75}, 75),
+        ({BASELINE: 75, RATIO: 1}, 1),
+    ],
+)
+def test_the_commands_exit_code_is_that_of_its_tasks(
+    tmp_path: Path,
+    ending: Callable[..., None],
+    gansfer: Gansfer,
+    codes: dict[str, int],
+    exit_code: int,
+) -> None:
+    ending(codes)
+    assert gansfer("run", Trial.make(tmp_path).config).code == exit_code
+
+
+def test_a_killed_task_is_told_with_its_signal(
+    tmp_path: Path, ending: Callable[..., None], gansfer: Gansfer
+) -> None:
+    trial = Trial.make(tmp_path)
+    ending({GAN: -9})
+    asked = gansfer("run", trial.config)
+    log = trial.storage.log(trial.task(GAN))
+    assert asked.err == f"failed  {GAN}: its process was killed (signal 9); see {log}\n"
+
+
+@pytest.mark.parametrize(
+    ("codes", "line"),
+    [
+        ({}, "stopped: state of 0 tasks saved; run the same command again to go on\n"),
+        ({GAN: 75}, "stopped: state of 1 task saved; run the same command again to go on\n"),
+        ({GAN: 75, BASELINE: 75, "prepare": 0}, "stopped: state of 2 tasks saved; run the"),
+    ],
+)
+def test_a_stopped_run_says_how_to_go_on(
+    tmp_path: Path,
+    ending: Callable[..., None],
+    gansfer: Gansfer,
+    codes: dict[str, int],
+    line: str,
+) -> None:
+    ending(codes, "aggregate", asked_to_stop=True)
+    asked = gansfer("run", Trial.make(tmp_path).config)
+    assert asked.out.startswith(line)
+    assert asked.code == 75
+
+
+def test_a_signal_that_comes_when_all_is_done_stops_nothing(
+    tmp_path: Path, ending: Callable[..., None], gansfer: Gansfer
+) -> None:
+    ending({"aggregate": 0}, asked_to_stop=True)
+    assert gansfer("run", Trial.make(tmp_path).config) == Asked(0, "", "")
+
+
+def test_tasks_that_never_began_end_with_3(
+    tmp_path: Path, ending: Callable[..., None], gansfer: Gansfer
+) -> None:
+    ending({}, "aggregate")
+    assert gansfer("run", Trial.make(tmp_path).config).code == 3
+
+
+def test_a_run_may_end_after_a_stage(
+    tmp_path: Path, ending: Callable[..., None], gansfer: Gansfer
+) -> None:
+    trial = Trial.make(tmp_path)
+    ending({})
+    assert gansfer("run", trial.config, "--until", "train_gan").code == 0
+    asked = gansfer("run", trial.config, "--until", "train_gans")
+    assert asked.code == 2
+    assert asked.err.startswith("error: --until train_gans: no such stage; there are prepare, ")
+
+
+def test_cores_are_those_that_slurm_allots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_CPUS_PER_TASK", "3")
+    assert usable_cores() == 3
+    monkeypatch.delenv("SLURM_CPUS_PER_TASK")
+    assert usable_cores() >= 1
+
+
+def test_tasks_run_the_installed_code_not_what_lies_where_one_is(tmp_path: Path) -> None:
+    """A checkout of another version, say: its `jobs` would stand first on a server's path."""
+    trial = Trial.make(tmp_path / "data")
+    (tmp_path / "here" / "jobs").mkdir(parents=True)
+    (tmp_path / "here" / "jobs" / "__init__.py").write_text("raise SystemExit('the wrong jobs')\n")
+    command = "import sys; sys.path.pop(0); from jobs.commands.cli import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", command, "run", str(trial.config), "--until", "prepare"],
+        cwd=tmp_path / "here",
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr

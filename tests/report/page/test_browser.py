@@ -1,0 +1,173 @@
+"""The page in a real browser: every picture is there, no script fails, nothing is too wide."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gansfer.drawing.slices import sample_grid
+from gansfer.report import build
+from gansfer.report.figures.overlap_figures import dsc_by_ratio_figure
+from gansfer.report.figures.seed_figure import seed_figure
+from gansfer.report.page.pictures import Picture
+from gansfer.report.tables.results import Meta, Results
+from gansfer.structures import PAPER_STRUCTURES
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: chromium)")
+LAPTOP_PX = 1366
+
+# First in the page, so that no error escapes it; what it found is left in the page's title.
+PROBE = """<script>
+const errors = [];
+addEventListener("error", (event) => errors.push(
+  event.message || "not loaded: " + (event.target.src || event.target.href || "").slice(0, 80)
+), true);
+addEventListener("unhandledrejection", (event) => errors.push(String(event.reason)));
+addEventListener("load", () => {
+  const wide = [...document.querySelectorAll("main *")].filter(
+    (one) => !one.closest(".scroll") && one.getBoundingClientRect().right > innerWidth + 1);
+  document.title = JSON.stringify({
+    errors,
+    pictures: [...document.images].map((one) => [one.alt, one.naturalWidth]),
+    page_px: document.documentElement.scrollWidth,
+    window_px: innerWidth,
+    wide: wide.map((one) => one.tagName + " " + one.textContent.slice(0, 40)),
+    clipped: [...document.querySelectorAll(".scroll")].filter(
+      (one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent.slice(0, 60)),
+    first_line: document.body.innerText.split("\\n")[0],
+  });
+});
+</script>"""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the browser found in a page."""
+
+    errors: list[str]
+    pictures: list[tuple[str, int]]
+    page_px: int
+    window_px: int
+    wide: list[str]
+    clipped: list[str]
+    first_line: str
+
+
+def run_chromium(home: Path, page: Path, *options: str) -> str:
+    """Open `page` in a browser without a window; what it prints."""
+    assert CHROMIUM is not None
+    command = [
+        CHROMIUM,
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        f"--user-data-dir={home / 'profile'}",
+        "--virtual-time-budget=5000",
+        *options,
+        page.as_uri(),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout
+
+
+def look_at(home: Path, html: str, width_px: int = LAPTOP_PX) -> Seen:
+    """Open a page with the probe in it."""
+    page = home / "probed.html"
+    page.write_text(html.replace("<head>", "<head>" + PROBE, 1), encoding="utf-8")
+    dom = run_chromium(home, page, f"--window-size={width_px},900", "--dump-dom")
+    title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
+    assert title is not None, "the browser showed no page"
+    return Seen(**json.loads(unescape(title[1])))
+
+
+def two_figures(folder: Path, results: Results, _: Meta) -> dict[str, Path]:
+    """Enough for a browser; test_build.py draws them all."""
+    paths = {name: folder / f"{name}.png" for name in ("dsc_by_ratio", "seed_spread")}
+    dsc_by_ratio_figure(paths["dsc_by_ratio"], results.dsc_by_ratio)
+    seed_figure(paths["seed_spread"], results.dsc_by_seed, results.seed_spread)
+    return paths
+
+
+def in_full_width(table: pd.DataFrame) -> pd.DataFrame:
+    """Two seeds, and five label counts as in the paper: the widest tables that there are."""
+    more = [table[table["labels"] == 6].assign(labels=labels) for labels in (3, 12, 24)]
+    one_seed = pd.concat([table, *more])
+    return pd.concat([one_seed, one_seed.assign(seed=1)])
+
+
+@pytest.fixture(scope="module")
+def page(
+    tmp_path_factory: pytest.TempPathFactory,
+    metrics: pd.DataFrame,
+    expected: pd.DataFrame,
+    meta: Meta,
+    labelled: pd.DataFrame,
+) -> Path:
+    folder = tmp_path_factory.mktemp("report")
+    sample = folder / "samples.png"
+    image = np.random.default_rng(0).normal(size=(16, 80, 80))
+    label = np.zeros(image.shape, int)
+    label[:, 20:40, 20:40] = 1
+    sample_grid(sample, image, label, PAPER_STRUCTURES, "samples")
+    shown = [Picture("samples", sample, 0, 2, 1, 0, 3)]
+    # Without ties: with few pairs and ties SciPy tries every sign, hundreds of times over.
+    noise = np.random.default_rng(1).normal(0, 1e-4, len(metrics))
+    untied = metrics.assign(value=metrics["value"] + noise)
+    wide = [in_full_width(table) for table in (untied, expected)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(build, "draw_figures", two_figures)
+        return build.build_report(folder / "report", *wide, meta, labelled, shown).index
+
+
+@pytest.fixture(scope="module")
+def html(page: Path) -> str:
+    return page.read_text(encoding="utf-8")
+
+
+def test_the_page_is_whole_at_a_laptops_width(page: Path, html: str, tmp_path: Path) -> None:
+    seen = look_at(tmp_path, html)
+    assert seen.errors == []
+    assert len(seen.pictures) == 3  # two figures and the sample grid
+    assert all(width_px > 300 for _, width_px in seen.pictures), seen.pictures
+    assert seen.window_px == LAPTOP_PX
+    assert seen.page_px <= LAPTOP_PX
+    assert (seen.wide, seen.clipped) == ([], [])
+    assert seen.first_line == "Complete: all 172 planned results are here."
+
+
+def test_the_page_prints(page: Path, tmp_path: Path) -> None:
+    printed = tmp_path / "page.pdf"
+    run_chromium(tmp_path, page, "--no-pdf-header-footer", f"--print-to-pdf={printed}")
+    content = printed.read_bytes()
+    assert content.startswith(b"%PDF")
+    assert content.count(b"/Subtype /Image") >= 3
+    (box,) = set(re.findall(rb"/MediaBox \[([^\]]*)\]", content))
+    assert [round(float(side_pt)) for side_pt in box.split()] == [0, 0, 595, 842]  # A4
+
+
+@pytest.mark.parametrize(
+    ("breakage", "found"),
+    [
+        (("data:image/png;base64,", "data:image/png;base64,broken"), "not loaded: data:image/png"),
+        (("</body>", "<script>absent()</script></body>"), "absent is not defined"),
+    ],
+)
+def test_a_broken_page_is_noticed(
+    html: str, tmp_path: Path, breakage: tuple[str, str], found: str
+) -> None:
+    assert breakage[0] in html
+    seen = look_at(tmp_path, html.replace(*breakage, 1))
+    assert any(found in error for error in seen.errors), seen.errors
+    if found.startswith("not loaded"):
+        assert any(width_px == 0 for _, width_px in seen.pictures)

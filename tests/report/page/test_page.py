@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image as Pillow
+
+from gansfer.errors import UserError
+from gansfer.report.page.page import (
+    Bullets,
+    Cell,
+    Fact,
+    Gallery,
+    Image,
+    Page,
+    Section,
+    Table,
+    Terms,
+    write_page,
+)
+
+
+def _page(*parts: object) -> Page:
+    section = Section("A section", ["Text with <angle> & amp."], parts)  # type: ignore[arg-type]
+    fact = Fact("Gain", "+0.04", "n = 3")
+    return Page("Title", "Complete: all.", True, ["Lead."], [fact], [section], "Footer.")
+
+
+def test_every_part_is_drawn_and_escaped(tmp_path: Path) -> None:
+    Pillow.new("RGB", (30, 20), "red").save(tmp_path / "red.png")
+    picture = Image(tmp_path / "red.png", "A picture.", "What it shows.", "figures/red.pdf")
+    table = Table(
+        "T.", "C.", ["", "x"], [[Cell("row <1>"), Cell("0.5", "n = 3", "strong")]], "t.csv"
+    )
+    parts = (table, picture, Gallery("G", [picture]), Terms([("N", "labels")]), Bullets("B", ["b"]))
+    write_page(tmp_path / "index.html", _page(*parts))
+    html = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "Text with &lt;angle&gt; &amp; amp." in html
+    assert "row &lt;1&gt;" in html
+    assert '<td class="strong">0.5<small>n = 3</small></td>' in html
+    assert html.count("data:image/png;base64,") == 2
+    assert 'width="19" height="13"' in html  # 150 dots an inch on a page of 96
+    assert html.index("Complete: all.") < html.index("<h1>Title</h1>")
+
+
+def test_a_broken_picture_is_named(tmp_path: Path) -> None:
+    (tmp_path / "half.png").write_bytes(b"\x89PNG")
+    with pytest.raises(UserError, match=r"half\.png: not a PNG"):
+        write_page(tmp_path / "index.html", _page(Image(tmp_path / "half.png", "A", "B")))
+    assert not (tmp_path / "index.html").exists()
