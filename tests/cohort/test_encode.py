@@ -1,6 +1,7 @@
 """The channel code against a slow oracle written from the method's words."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from gansfer.errors import UserError
 STRUCTURES = ("dark", "bright")
 
 
-def group(seed: int = 0):
+def group(seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     image_nzhw = rng.normal(0, 1, (2, 3, 6, 6)).astype(np.float32)
     label_nzhw = rng.integers(0, 3, image_nzhw.shape).astype(np.uint8)
@@ -22,12 +23,20 @@ def group(seed: int = 0):
     return image_nzhw, label_nzhw, white_n, pool_mzhw
 
 
-def fitted(structures=STRUCTURES, **settings) -> ChannelCode:
-    chosen = {"mr_percentiles": (1.0, 95.0), "label_percentile": 90.0, **settings}
-    return fit_code(*group(), structures, **chosen)
+def fitted(structures: tuple[str, ...] = STRUCTURES, **settings: Any) -> ChannelCode:
+    chosen: dict[str, Any] = {"mr_percentiles": (1.0, 95.0), "label_percentile": 90.0, **settings}
+    image_nzhw, label_nzhw, white_n, pool_mzhw = group()
+    return fit_code(image_nzhw, label_nzhw, white_n, pool_mzhw, structures, **chosen)
 
 
-def oracle(image_nzhw, label_nzhw, white_n, pool_mzhw, mr_percentiles, label_percentile):
+def oracle(
+    image_nzhw: np.ndarray,
+    label_nzhw: np.ndarray,
+    white_n: np.ndarray,
+    pool_mzhw: np.ndarray,
+    mr_percentiles: tuple[float, float],
+    label_percentile: float,
+) -> tuple[np.ndarray, list[int]]:
     """Voxel by voxel: channels [K, C, H, W] and clip counts."""
     everything = [float(v) for v in image_nzhw.flat] + [float(v) for v in pool_mzhw.flat]
     low, high = np.percentile(everything, mr_percentiles)

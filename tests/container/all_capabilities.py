@@ -18,6 +18,7 @@ def lacks_one() -> bool:
     """Root without one of the kernel's capabilities."""
     held = re.search(r"^CapPrm:\s*(\w+)", Path("/proc/self/status").read_text(), re.MULTILINE)
     last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
+    assert held is not None, "/proc/self/status has no CapPrm"
     return os.geteuid() == 0 and int(held[1], 16) != (1 << (last + 1)) - 1
 
 

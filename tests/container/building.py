@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parents[1]
@@ -13,7 +14,7 @@ KEPT = PROJECT / "build" / "container"
 NEEDED = ("patchelf", "mksquashfs", "squashfuse_ll", "debootstrap")
 
 
-def run(*command: str | Path, **more: object) -> str:
+def run(*command: str | Path, **more: Any) -> str:
     """Run it; where it fails, fail with everything that it said."""
     ran = subprocess.run(
         [str(part) for part in command],

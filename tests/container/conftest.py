@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1] / "slurm"))
-
-from building import HERE, KEPT, NEEDED, PROJECT, run, wheel_folders
-from throwaway import Cluster
-from trials import Trial, cancelling, running_cluster
+from tests.container.building import HERE, KEPT, NEEDED, PROJECT, run, wheel_folders
+from tests.slurm.throwaway import Cluster
+from tests.slurm.trials import Trial, cancelling, running_cluster
 
 
 def _got(script: str, folder: Path) -> None:

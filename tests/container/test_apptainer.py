@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from building import PROJECT, run
-from trials import PLANTED, one_cpu
+
+from tests.container.building import PROJECT, run
+from tests.slurm.trials import PLANTED, Trial, one_cpu
 
 pytestmark = [pytest.mark.container, pytest.mark.slurm, pytest.mark.slow]
 
 GAN = "train_gan/seed-0/fold-0/labels-01/group-0"
 
 
-def test_image_has_its_labels_help_and_version(apptainer, image):
+def test_image_has_its_labels_help_and_version(apptainer: Path, image: Path) -> None:
     labels = json.loads(run(apptainer, "inspect", "--labels", "--json", image))
     found = labels["data"]["attributes"]["labels"]
     assert found["org.opencontainers.image.revision"] == "under-test"
@@ -25,7 +27,7 @@ def test_image_has_its_labels_help_and_version(apptainer, image):
     assert "Usage" in run(apptainer, "run", image, "--help")
 
 
-def test_image_keeps_no_cache_and_no_installer(apptainer, image):
+def test_image_keeps_no_cache_and_no_installer(apptainer: Path, image: Path) -> None:
     outside = ("--no-home", "--no-mount", "home,tmp")
     look = (
         "find /tmp ~/.cache /opt/source -type f 2>/dev/null; "
@@ -34,7 +36,9 @@ def test_image_keeps_no_cache_and_no_installer(apptainer, image):
     assert run(apptainer, "exec", *outside, image, "sh", "-c", look) == ""
 
 
-def test_job_needs_no_network_and_leaves_home_empty(apptainer, image, tmp_path):
+def test_job_needs_no_network_and_leaves_home_empty(
+    apptainer: Path, image: Path, tmp_path: Path
+) -> None:
     """The image's own smoke test, as a job runs it, where there is no network at all."""
     alone = ("unshare", "--net")
     if subprocess.run([*alone, "true"], check=False, capture_output=True).returncode:
@@ -49,7 +53,9 @@ def test_job_needs_no_network_and_leaves_home_empty(apptainer, image, tmp_path):
     assert not list(home.iterdir()) and not list(local.iterdir())
 
 
-def test_grid_in_the_image_with_a_time_limit_that_requeues(trial, apptainer, image):
+def test_grid_in_the_image_with_a_time_limit_that_requeues(
+    trial: Callable[..., Trial], apptainer: Path, image: Path
+) -> None:
     planted = ["--env", f"PYTHONPATH={PLANTED}", "--bind", f"{PLANTED}:{PLANTED}:ro"]
     one = trial(
         "boxed",

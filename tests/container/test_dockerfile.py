@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from building import PROJECT, run, wheel_folders
+
+from tests.container.building import PROJECT, run, wheel_folders
 
 pytestmark = [pytest.mark.container, pytest.mark.slow]
 
@@ -17,7 +18,7 @@ IMAGE = "localhost/gansfer:under-test"
 
 
 @pytest.fixture(scope="module")
-def buildah(base: Path, tmp_path_factory) -> Iterator[Callable[..., str]]:
+def buildah(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., str]]:
     """buildah with a storage of its own, which holds the local base."""
     if shutil.which("buildah") is None:
         pytest.skip("building the Dockerfile needs buildah")
@@ -35,7 +36,7 @@ def buildah(base: Path, tmp_path_factory) -> Iterator[Callable[..., str]]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_dockerfile_builds_and_its_smoke_runs(buildah, tmp_path):
+def test_dockerfile_builds_and_its_smoke_runs(buildah: Callable[..., str], tmp_path: Path) -> None:
     mounts = [part for folder in wheel_folders() for part in ("--volume", f"{folder}:{folder}:ro")]
     arguments = ("--build-arg", "BASE=localhost/base", "--build-arg", "REVISION=under-test")
     buildah("bud", "--pull-never", *arguments, *mounts, "--tag", IMAGE, ".")

@@ -12,7 +12,7 @@ from gansfer.evaluation.statistics import TestResult, corrected_resampled_t_test
 from gansfer.evaluation.stratify import compare_arms, reference_mark, stratify
 
 
-def _cohort(effect, seed=0):
+def _cohort(effect: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """69 + 30 subjects as in the paper; volumes in mm^3; the first structure shrinks."""
     rng = np.random.default_rng(seed)
     positive_n = np.arange(99) >= 69
@@ -21,7 +21,7 @@ def _cohort(effect, seed=0):
     return volume_nf, positive_n
 
 
-def test_equals_scikit_learns_own_cross_validation():
+def test_equals_scikit_learns_own_cross_validation() -> None:
     volume_nf, positive_n = _cohort(1.0)
     ours = stratify(volume_nf, positive_n, folds=5, repeats=3, seed=11)
     theirs = cross_validate(
@@ -37,7 +37,7 @@ def test_equals_scikit_learns_own_cross_validation():
     assert (ours.n_negative, ours.n_positive) == (69, 30)
 
 
-def test_clear_groups_are_told_apart_whatever_the_unit():
+def test_clear_groups_are_told_apart_whatever_the_unit() -> None:
     volume_nf, positive_n = _cohort(20.0)
     in_ml = stratify(volume_nf / 1000, positive_n, repeats=2, seed=2**62)
     assert in_ml.auc_rk.mean() > 0.99
@@ -45,19 +45,19 @@ def test_clear_groups_are_told_apart_whatever_the_unit():
     np.testing.assert_allclose(in_mm3.auc_rk, in_ml.auc_rk)
 
 
-def test_volumes_that_are_all_the_same_tell_nothing():
+def test_volumes_that_are_all_the_same_tell_nothing() -> None:
     volume_nf, positive_n = _cohort(0.0)
     same = stratify(np.full_like(volume_nf, 5000.0), positive_n, repeats=2, seed=0)
     np.testing.assert_array_equal(same.auc_rk, 0.5)  # all tie, and a tie counts half
     assert same.accuracy_rk.mean() == pytest.approx(69 / 99, abs=0.01)
 
 
-def test_volumes_without_information_do_no_better_than_chance():
+def test_volumes_without_information_do_no_better_than_chance() -> None:
     aucs = [stratify(*_cohort(0.0, seed), repeats=2, seed=0).auc_rk.mean() for seed in range(8)]
     assert abs(np.mean(aucs) - 0.5) < 0.08
 
 
-def test_comparison_is_paired_naive_and_corrected():
+def test_comparison_is_paired_naive_and_corrected() -> None:
     volume_nf, positive_n = _cohort(1.5)
     better = stratify(volume_nf, positive_n, repeats=10, seed=1)
     worse = stratify(volume_nf[:, 1:], positive_n, repeats=10, seed=1)
@@ -84,11 +84,11 @@ def test_comparison_is_paired_naive_and_corrected():
         (float("nan"), 0.1, ""),
     ],
 )
-def test_marks_of_table_ii(p_value, difference, mark):
+def test_marks_of_table_ii(p_value: float, difference: float, mark: str) -> None:
     assert reference_mark(TestResult(0.0, p_value, difference, 10, 0)) == mark
 
 
-def test_too_few_subjects_and_missing_volumes_are_named():
+def test_too_few_subjects_and_missing_volumes_are_named() -> None:
     volume_nf, positive_n = _cohort(0.0)
     with pytest.raises(UserError, match="3 subjects in the two groups, expected at least 5"):
         stratify(volume_nf[:72], positive_n[:72], seed=0)

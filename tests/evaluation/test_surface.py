@@ -7,7 +7,9 @@ from scipy.spatial.distance import cdist
 from gansfer.evaluation.surface import surface_distances, surface_table
 
 
-def _surface_points_mm(object_zhw, spacing_zhw_mm):
+def _surface_points_mm(
+    object_zhw: np.ndarray, spacing_zhw_mm: tuple[float, float, float]
+) -> np.ndarray:
     points = []
     for z, h, w in np.argwhere(object_zhw):
         around = [(z - 1, h, w), (z + 1, h, w), (z, h - 1, w), (z, h + 1, w), (z, h, w - 1)]
@@ -21,7 +23,7 @@ def _surface_points_mm(object_zhw, spacing_zhw_mm):
     return np.array(points) * spacing_zhw_mm
 
 
-def test_equals_a_slow_oracle_on_an_anisotropic_grid():
+def test_equals_a_slow_oracle_on_an_anisotropic_grid() -> None:
     spacing_zhw_mm = (3.0, 1.0, 0.5)
     rng = np.random.default_rng(0)
     a_zhw = np.zeros((8, 12, 12), bool)
@@ -39,14 +41,14 @@ def test_equals_a_slow_oracle_on_an_anisotropic_grid():
     assert surface_distances(b_zhw, a_zhw, spacing_zhw_mm) == pytest.approx((hd95_mm, asd_mm))
 
 
-def test_by_hand_two_voxels():
+def test_by_hand_two_voxels() -> None:
     a_zhw = np.zeros((1, 1, 6), bool)
     b_zhw = a_zhw.copy()
     a_zhw[0, 0, 1] = b_zhw[0, 0, 4] = True
     assert surface_distances(a_zhw, b_zhw, (1.0, 1.0, 2.0)) == (6.0, 6.0)
 
 
-def test_larger_direction_counts_and_the_mean_is_over_both_surfaces():
+def test_larger_direction_counts_and_the_mean_is_over_both_surfaces() -> None:
     a_zhw = np.zeros((1, 1, 6), bool)
     b_zhw = a_zhw.copy()
     a_zhw[0, 0, 1] = b_zhw[0, 0, [1, 4]] = True
@@ -55,7 +57,7 @@ def test_larger_direction_counts_and_the_mean_is_over_both_surfaces():
         assert surface_distances(*pair, (1.0, 1.0, 2.0)) == pytest.approx((5.7, 2.0))
 
 
-def test_missed_is_infinite_and_absent_is_undefined():
+def test_missed_is_infinite_and_absent_is_undefined() -> None:
     label_zhw = np.array([[[1, 0, 3, 0]]])
     reference = np.array([[[1, 2, 0, 0]]])
     rows = surface_table("s", label_zhw, reference, ("a", "b", "c"), (1, 1, 1))

@@ -9,7 +9,7 @@ from gansfer.phantom.anatomy import lattice_field
 from gansfer.phantom.individual import HEAD_MM
 
 
-def test_lattice_field_agrees_with_scipy():
+def test_lattice_field_agrees_with_scipy() -> None:
     rng = np.random.default_rng(0)
     lattice = rng.normal(size=(14, 14, 14)).astype(np.float32)
     spacing_mm = 2 * HEAD_MM / 10

@@ -14,6 +14,7 @@ from gansfer.phantom.cohort import PhantomSource, field_of_view, scan
 from gansfer.phantom.individual import draw_individual
 from gansfer.settings import RoiSettings
 from gansfer.structures import PAPER_STRUCTURES
+from gansfer.subjects import RawSubject
 
 ROI_2MM = RoiSettings(voxel_mm=2.0)
 # Both sides, young adults: textbook volumes.
@@ -38,11 +39,18 @@ CENTRES_MM = {
 }
 
 
-def source(n_labelled=2, n_unlabelled=2, *, seed=1, roi=ROI_2MM, structures=PAPER_STRUCTURES):
+def source(
+    n_labelled: int = 2,
+    n_unlabelled: int = 2,
+    *,
+    seed: int = 1,
+    roi: RoiSettings = ROI_2MM,
+    structures: tuple[str, ...] = PAPER_STRUCTURES,
+) -> PhantomSource:
     return PhantomSource(n_labelled, n_unlabelled, seed=seed, roi=roi, structures=structures)
 
 
-def at_age(seed, age_years, cdr):
+def at_age(seed: int, age_years: float, cdr: float) -> tuple[np.ndarray, np.ndarray]:
     """One person of a given age and CDR: image relative to white matter, and true labels."""
     person = draw_individual(np.random.default_rng(seed), age_years, cdr)
     axes_mm, _ = field_of_view(ROI_2MM)
@@ -50,22 +58,22 @@ def at_age(seed, age_years, cdr):
     return image / person.white_matter, label
 
 
-def volume_mm3(label, structure):
+def volume_mm3(label: np.ndarray, structure: str) -> float:
     return 8.0 * np.count_nonzero(label == PAPER_STRUCTURES.index(structure) + 1)
 
 
 @pytest.fixture(scope="module")
-def labelled():
+def labelled() -> list[RawSubject]:
     people = source(6, 0)
     return [people.load(subject.id) for subject in people.subjects()]
 
 
-def load_bytes(subject_id):
+def load_bytes(subject_id: str) -> bytes:
     raw = source().load(subject_id)
     return raw.image.array_xyz.tobytes() + raw.reference.tobytes()
 
 
-def test_same_bytes_in_any_order_and_any_process():
+def test_same_bytes_in_any_order_and_any_process() -> None:
     ids = [subject.id for subject in source().subjects()]
     here = {subject_id: load_bytes(subject_id) for subject_id in ids}
     assert {subject_id: load_bytes(subject_id) for subject_id in reversed(ids)} == here
@@ -76,7 +84,7 @@ def test_same_bytes_in_any_order_and_any_process():
     assert other.tobytes() + source(seed=2).load(ids[0]).reference.tobytes() != here[ids[0]]
 
 
-def test_anatomy_does_not_depend_on_voxel_size_or_region():
+def test_anatomy_does_not_depend_on_voxel_size_or_region() -> None:
     small_roi = RoiSettings(voxel_mm=2.0, size_mm=(40.0, 40.0, 20.0))
     large = source().load("phantom-0001").reference
     small = source(roi=small_roi).load("phantom-0001").reference
@@ -91,7 +99,7 @@ def test_anatomy_does_not_depend_on_voxel_size_or_region():
 
 
 @pytest.mark.parametrize("voxel_mm", [4.0, 2.0])
-def test_region_lies_on_voxels(voxel_mm):
+def test_region_lies_on_voxels(voxel_mm: float) -> None:
     roi = RoiSettings(voxel_mm=voxel_mm)
     raw = source(roi=roi).load("phantom-0001")
     for axis in range(3):
@@ -105,7 +113,7 @@ def test_region_lies_on_voxels(voxel_mm):
     assert set(np.unique(raw.reference)) == set(range(8))
 
 
-def test_volumes_and_places_are_plausible(labelled):
+def test_volumes_and_places_are_plausible(labelled: list[RawSubject]) -> None:
     for value, structure in enumerate(PAPER_STRUCTURES, start=1):
         volumes, centroids = [], []
         for raw in labelled:
@@ -121,7 +129,7 @@ def test_volumes_and_places_are_plausible(labelled):
         assert np.std(volumes) > 0.02 * np.mean(volumes)
 
 
-def test_structures_fit_the_region(labelled):
+def test_structures_fit_the_region(labelled: list[RawSubject]) -> None:
     axes_mm, _ = field_of_view(ROI_2MM)
     for raw in labelled:
         for axis in range(3):
@@ -130,7 +138,7 @@ def test_structures_fit_the_region(labelled):
             assert abs(at_mm - ROI_2MM.centre_mm[axis]).max() < half
 
 
-def test_contrast_is_that_of_t1(labelled):
+def test_contrast_is_that_of_t1(labelled: list[RawSubject]) -> None:
     raw = labelled[0]
     image = raw.image.array_xyz
     white = np.median(image[raw.white_matter_mask])
@@ -144,7 +152,7 @@ def test_contrast_is_that_of_t1(labelled):
     assert np.percentile(image[raw.brain_mask], 0.5) / white < 0.4  # cerebrospinal fluid
 
 
-def test_image_is_positive_inside_the_brain_and_zero_outside(labelled):
+def test_image_is_positive_inside_the_brain_and_zero_outside(labelled: list[RawSubject]) -> None:
     for raw in labelled:
         image = raw.image.array_xyz
         assert image.dtype == np.float32
@@ -156,7 +164,7 @@ def test_image_is_positive_inside_the_brain_and_zero_outside(labelled):
         assert not (raw.white_matter_mask & (raw.reference > 0)).any()
 
 
-def test_age_and_cdr_widen_ventricles_and_shrink_hippocampus_and_amygdala():
+def test_age_and_cdr_widen_ventricles_and_shrink_hippocampus_and_amygdala() -> None:
     for seed in (0, 1, 2):
         groups = [at_age(seed, 22.0, 0.0), at_age(seed, 80.0, 0.0), at_age(seed, 80.0, 1.0)]
         middle = (slice(18, 38), slice(18, 48), slice(20, 40))  # of the field of view
@@ -168,7 +176,7 @@ def test_age_and_cdr_widen_ventricles_and_shrink_hippocampus_and_amygdala():
             assert sizes[1] > 1.1 * sizes[2], structure
 
 
-def test_wide_ventricles_push_the_caudate_outward():
+def test_wide_ventricles_push_the_caudate_outward() -> None:
     axes_mm, _ = field_of_view(ROI_2MM)
     caudate = PAPER_STRUCTURES.index("caudate") + 1
     lateral = [
@@ -178,7 +186,7 @@ def test_wide_ventricles_push_the_caudate_outward():
     assert lateral[1] > lateral[0] + 2.0
 
 
-def test_structures_have_the_right_neighbours(labelled):
+def test_structures_have_the_right_neighbours(labelled: list[RawSubject]) -> None:
     for raw in labelled:
         places = {}
         for value, name in enumerate(PAPER_STRUCTURES, start=1):
@@ -197,7 +205,7 @@ def test_structures_have_the_right_neighbours(labelled):
         assert beside.sum() > 0.3 * caudate.sum()  # along the lateral ventricle
 
 
-def test_only_labelled_subjects_have_labels():
+def test_only_labelled_subjects_have_labels() -> None:
     people = source(2, 2)
     for subject in people.subjects():
         raw = people.load(subject.id)
@@ -210,7 +218,7 @@ def test_only_labelled_subjects_have_labels():
             assert np.array_equal(raw.label, raw.reference)
 
 
-def test_ages_and_cdr():
+def test_ages_and_cdr() -> None:
     subjects = source(30, 200).subjects()
     assert [s.id for s in subjects[:2]] == ["phantom-0001", "phantom-0002"]
     assert len({s.id for s in subjects}) == 230
@@ -230,7 +238,7 @@ def test_ages_and_cdr():
 
 
 @pytest.mark.parametrize("n_unlabelled", [20, 40])
-def test_small_cohorts_have_some_of_each_group(n_unlabelled):
+def test_small_cohorts_have_some_of_each_group(n_unlabelled: int) -> None:
     cdrs = [s.cdr for s in source(1, n_unlabelled).subjects() if not s.labelled]
     assert len(cdrs) == n_unlabelled
     assert cdrs.count(0.5) == max(2, round(n_unlabelled * 70 / 436))
@@ -238,7 +246,7 @@ def test_small_cohorts_have_some_of_each_group(n_unlabelled):
     assert cdrs.count(2.0) == 1
 
 
-def test_subset_of_structures_in_another_order():
+def test_subset_of_structures_in_another_order() -> None:
     all_seven = source().load("phantom-0001").reference
     two = source(structures=("thalamus", "caudate")).load("phantom-0001").reference
     assert np.array_equal(two == 1, all_seven == PAPER_STRUCTURES.index("thalamus") + 1)
@@ -246,11 +254,11 @@ def test_subset_of_structures_in_another_order():
     assert two.max() == 2
 
 
-def test_unknown_structure():
+def test_unknown_structure() -> None:
     with pytest.raises(UserError, match="no claustrum; choose from accumbens, amygdala"):
         source(structures=("caudate", "claustrum"))
 
 
-def test_unknown_subject():
+def test_unknown_subject() -> None:
     with pytest.raises(UserError, match="phantom-0009: not in the built-in cohort of 4"):
         source().load("phantom-0009")

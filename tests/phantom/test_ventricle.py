@@ -13,14 +13,14 @@ from gansfer.phantom.ventricle import (
 )
 
 
-def test_volumes():
+def test_volumes() -> None:
     assert ventricle_volume_mm3(0.0) == pytest.approx(13_000, rel=0.15)
     assert ventricle_volume_mm3(1.0) == pytest.approx(60_000, rel=0.15)
     volumes = [ventricle_volume_mm3(e) for e in np.linspace(-0.6, 1.8, 13)]
     assert (np.diff(volumes) > 0).all()
 
 
-def test_people_have_more_of_it_when_old_and_demented():
+def test_people_have_more_of_it_when_old_and_demented() -> None:
     young, old = (
         np.mean([ventricle_volume_mm3(draw_individual(rng, *who).ventricle) for rng in rngs])
         for who, rngs in (
@@ -32,7 +32,7 @@ def test_people_have_more_of_it_when_old_and_demented():
     assert old > 45_000
 
 
-def test_widening_moves_the_outer_wall_most():
+def test_widening_moves_the_outer_wall_most() -> None:
     walls = []
     for expansion in (0.0, 1.0):
         centre, axes = ventricle_axes(expansion)

@@ -15,7 +15,7 @@ ROI = RoiSettings(size_mm=(8, 8, 6), centre_mm=(0.5, -0.5, 0.5), voxel_mm=1.0)
 SHAPE = (24, 26, 22)
 
 
-def las_affine(shape=SHAPE, voxel_mm=1.0):
+def las_affine(shape: tuple[int, ...] = SHAPE, voxel_mm: float = 1.0) -> np.ndarray:
     """Voxel axes left, anterior, superior; voxel shape // 2 is the origin."""
     affine = np.diag([-voxel_mm, voxel_mm, voxel_mm, 1.0])
     affine[:3, 3] = -affine[:3, :3] @ (np.array(shape) // 2)
@@ -58,7 +58,9 @@ def test_coinciding_grids_are_copied_voxel_by_voxel() -> None:
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1)])
 @pytest.mark.parametrize("flips", [(1, 1, 1), (-1, 1, -1)])
-def test_storage_order_of_the_file_does_not_matter(order, flips) -> None:
+def test_storage_order_of_the_file_does_not_matter(
+    order: tuple[int, int, int], flips: tuple[int, int, int]
+) -> None:
     raw = raw_subject()
     turn = np.zeros((4, 4))
     turn[3, 3] = 1

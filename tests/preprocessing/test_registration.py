@@ -6,7 +6,12 @@ import SimpleITK as sitk  # noqa: N813 (its own documentation names it so)
 from scipy import ndimage
 
 from gansfer.errors import UserError
-from gansfer.preprocessing.registration import mean_template, register_affine, template_members
+from gansfer.preprocessing.registration import (
+    AffineResult,
+    mean_template,
+    register_affine,
+    template_members,
+)
 from gansfer.subjects import Subject, Volume
 
 SHAPE = (44, 54, 46)
@@ -55,12 +60,12 @@ def native(fixed: Volume, common_from_native: np.ndarray) -> Volume:
 
 
 @pytest.fixture(scope="module")
-def found():
+def found() -> AffineResult:
     fixed = template()
     return register_affine(native(fixed, known_affine()), None, fixed)
 
 
-def test_a_known_affine_is_found_to_half_a_millimetre(found) -> None:
+def test_a_known_affine_is_found_to_half_a_millimetre(found: AffineResult) -> None:
     fixed = template()
     at = np.argwhere(fixed.array_xyz > 0)[::50]
     common_mm = np.c_[at, np.ones(len(at))] @ fixed.affine_ras.T
@@ -71,7 +76,7 @@ def test_a_known_affine_is_found_to_half_a_millimetre(found) -> None:
     assert found.similarity > 0.95
 
 
-def test_the_same_is_found_with_any_number_of_threads(found) -> None:
+def test_the_same_is_found_with_any_number_of_threads(found: AffineResult) -> None:
     fixed = template()
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     try:

@@ -13,7 +13,7 @@ T88_SHAPE = (44, 52, 44)  # 4 mm
 MASKED = "{0}_mpr_n4_anon_111_t88_masked_gfc"
 
 
-def brain(shape, seed: int = 0) -> np.ndarray:
+def brain(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """A noisy ellipsoid, int16, 0 outside."""
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij"))
     inside = (grid**2).sum(0) < 0.5
@@ -73,7 +73,7 @@ def write_challenge(folder: Path, rows: list[str], header: str) -> Path:
     return folder
 
 
-def head_volume(shape=(24, 26, 24), seed: int = 0) -> np.ndarray:
+def head_volume(shape: tuple[int, ...] = (24, 26, 24), seed: int = 0) -> np.ndarray:
     """A noisy image without a background of 0, int16: a head as a scanner gives it."""
     return np.random.default_rng(seed).integers(20, 1200, shape).astype(np.int16)
 
@@ -83,7 +83,7 @@ FOLDER_AFFINE = np.array([[-2.0, 0, 0, 39], [0, 2, 0, -54], [0, 0, 2, -35], [0, 
 FOLDER_HEADER = "id,person,image,mask,label,reference,age_years,sex,cdr,in_pool"
 
 
-def two_structures(shape=FOLDER_SHAPE) -> np.ndarray:
+def two_structures(shape: tuple[int, ...] = FOLDER_SHAPE) -> np.ndarray:
     """Hippocampus (17, 53) and thalamus (10, 49) in FreeSurfer's numbers, with white matter."""
     label_xyz = np.zeros(shape, np.int16)
     label_xyz[14:17, 18:22, 16:20] = 17

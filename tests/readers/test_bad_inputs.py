@@ -116,7 +116,9 @@ def text(name: str, old: str, new: str) -> Callable[[Path], object]:
     return damage
 
 
-def volume(name: str, array: np.ndarray, affine: np.ndarray = FOLDER_AFFINE):
+def volume(
+    name: str, array: np.ndarray, affine: np.ndarray = FOLDER_AFFINE
+) -> Callable[[Path], object]:
     return lambda root: write_nifti(root / name, array, affine)
 
 

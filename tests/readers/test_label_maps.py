@@ -16,11 +16,11 @@ def saved(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> Pa
     return path
 
 
-def numbers(shape=(4, 5, 6)) -> np.ndarray:
+def numbers(shape: tuple[int, ...] = (4, 5, 6)) -> np.ndarray:
     return np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
 
 
-def image(shape=(4, 5, 6)) -> Volume:
+def image(shape: tuple[int, ...] = (4, 5, 6)) -> Volume:
     return Volume(np.ones(shape, np.int16), np.diag([-1.0, 1, 1, 1]))
 
 

@@ -13,7 +13,7 @@ from tests.readers.layouts import brain, write_nifti
 SHAPE = (40, 44, 36)
 
 
-def ball(litres: float, shape=SHAPE, voxel_mm: float = 6.0) -> np.ndarray:
+def ball(litres: float, shape: tuple[int, ...] = SHAPE, voxel_mm: float = 6.0) -> np.ndarray:
     """A ball of this volume in voxels of this size."""
     radius = (3 * litres * 1e6 / (4 * np.pi)) ** (1 / 3) / voxel_mm
     grid = np.indices(shape) - (np.array(shape)[:, None, None, None] - 1) / 2

@@ -15,7 +15,7 @@ def saved(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> Pa
     return path
 
 
-def numbers(shape=(4, 5, 6)) -> np.ndarray:
+def numbers(shape: tuple[int, ...] = (4, 5, 6)) -> np.ndarray:
     return np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
 
 
@@ -69,7 +69,7 @@ def test_another_kind_of_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("shape", "said"), [((4, 5), "4 x 5"), ((4, 5, 6, 2), "4 x 5 x 6 x 2")])
-def test_not_three_dimensions(tmp_path: Path, shape, said) -> None:
+def test_not_three_dimensions(tmp_path: Path, shape: tuple[int, ...], said: str) -> None:
     with pytest.raises(UserError, match=f"shape {said}.*, expected three dimensions"):
         load_volume(
             saved(tmp_path / "a.nii.gz", np.arange(np.prod(shape), dtype=np.int16).reshape(shape))

@@ -11,6 +11,7 @@ import pytest
 from gansfer.errors import UserError
 from gansfer.readers.nifti import load_volume
 from gansfer.readers.references import ReferenceFolder
+from gansfer.subjects import Volume
 from jobs.experiment.loading import parse_experiment
 from jobs.experiment.plan import make_plan
 from jobs.inputs.sources import make_file_source
@@ -28,7 +29,9 @@ from tests.readers.layouts import (
 STRUCTURES = ("hippocampus", "thalamus")
 
 
-def references(folder: Path, pattern: str = "{id}*_MALPEM.nii.gz", **options: bool):
+def references(
+    folder: Path, pattern: str = "{id}*_MALPEM.nii.gz", **options: bool
+) -> ReferenceFolder:
     folder.mkdir(exist_ok=True)
     return ReferenceFolder(folder, STRUCTURES, "freesurfer", pattern, **options)
 
@@ -39,7 +42,7 @@ def moved(*mm: float) -> np.ndarray:
     return affine
 
 
-def image_of(tmp_path: Path):
+def image_of(tmp_path: Path) -> Volume:
     path = write_nifti(tmp_path / "image.nii.gz", brain(FOLDER_SHAPE), FOLDER_AFFINE)
     return load_volume(path)
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from throwaway import Cluster
-from trials import Trial, cancelling, running_cluster
+from tests.slurm.throwaway import Cluster
+from tests.slurm.trials import Trial, cancelling, running_cluster
 
 
 @pytest.fixture(scope="session")

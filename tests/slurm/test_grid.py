@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from throwaway import wait_until
-from trials import Trial, one_cpu
+
+from tests.slurm.throwaway import Cluster, wait_until
+from tests.slurm.trials import Trial, one_cpu
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -17,7 +19,7 @@ REAL = {"fake": False, "step_s": 0.0}
 
 
 @pytest.fixture(scope="session")
-def undisturbed(cluster, tmp_path_factory) -> Trial:
+def undisturbed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Trial:
     """The same experiment by `gansfer run` on this machine."""
     one = Trial(cluster, tmp_path_factory.mktemp("local"), "grid")
     one.plant(**REAL)
@@ -32,7 +34,7 @@ def _report(one: Trial) -> dict[str, str]:
     return tables
 
 
-def test_whole_grid_equals_a_local_run(trial, undisturbed):
+def test_whole_grid_equals_a_local_run(trial: Callable[..., Trial], undisturbed: Trial) -> None:
     one = trial("grid")
     one.plant(**REAL)
     one.gansfer("submit", "--yes")
@@ -41,7 +43,9 @@ def test_whole_grid_equals_a_local_run(trial, undisturbed):
     assert _report(one) == _report(undisturbed)
 
 
-def test_whole_grid_without_accounting(plain_trial, undisturbed):
+def test_whole_grid_without_accounting(
+    plain_trial: Callable[..., Trial], undisturbed: Trial
+) -> None:
     one = plain_trial("grid")
     failing = ARM.format(0, 3, "baseline")
     one.plant(**REAL, **{failing: "error"})
@@ -56,7 +60,9 @@ def test_whole_grid_without_accounting(plain_trial, undisturbed):
     assert _report(one) == _report(undisturbed)
 
 
-def test_propagated_references_equal_a_local_run(trial, tmp_path):
+def test_propagated_references_equal_a_local_run(
+    trial: Callable[..., Trial], tmp_path: Path
+) -> None:
     pytest.importorskip("ants")
     changes = {
         "cohort": {"references": {"kind": "propagation", "atlases": 2, "tasks": 3}},
@@ -79,7 +85,9 @@ def test_propagated_references_equal_a_local_run(trial, tmp_path):
     assert _report(one) == _report(local)
 
 
-def test_every_way_of_dying(trial, undisturbed, tmp_path):
+def test_every_way_of_dying(
+    trial: Callable[..., Trial], undisturbed: Trial, tmp_path: Path
+) -> None:
     one = trial(
         "grid",
         resources={
@@ -141,7 +149,9 @@ def test_every_way_of_dying(trial, undisturbed, tmp_path):
     assert _report(one) == _report(undisturbed)
 
 
-def test_requeues_are_bounded_and_what_was_saved_is_gone_on_with(trial):
+def test_requeues_are_bounded_and_what_was_saved_is_gone_on_with(
+    trial: Callable[..., Trial],
+) -> None:
     one = trial("bounded", grid={"label_counts": [1]}, cluster={"max_requeues": 1})
     one.plant(steps=1000, step_s=0.2)
     one.gansfer("submit", "--yes")

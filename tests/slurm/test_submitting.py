@@ -8,8 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+from tests.slurm.trials import Trial
 
 pytestmark = pytest.mark.slurm
 
@@ -18,7 +22,9 @@ GAN = "train_gan/seed-0/fold-0/labels-01/group-0"
 SMALL = {"label_counts": [1], "ratios": []}  # 12 tasks
 
 
-def test_arrays_of_one_of_more_than_max_array_size_and_throttled(trial):
+def test_arrays_of_one_of_more_than_max_array_size_and_throttled(
+    trial: Callable[..., Trial],
+) -> None:
     # 7 arms in 2 folds: 14 segmenters a label count, in chunks of 9 and 5, two at a time.
     one = trial(
         "chunks",
@@ -40,7 +46,7 @@ def test_arrays_of_one_of_more_than_max_array_size_and_throttled(trial):
     assert logs.count("step 2") == 2  # a plain job's log and an array element's are both found
 
 
-def test_submitting_twice_sends_nothing_more(trial):
+def test_submitting_twice_sends_nothing_more(trial: Callable[..., Trial]) -> None:
     one = trial("twice", grid=SMALL)
     one.plant(prepare="held")  # nothing ends while we look
     one.gansfer("submit", "--yes")
@@ -55,7 +61,7 @@ def test_submitting_twice_sends_nothing_more(trial):
     assert "12 of 12 tasks are done" in one.gansfer("submit", "--yes")
 
 
-def test_dry_run_prints_every_script_and_sends_nothing(trial):
+def test_dry_run_prints_every_script_and_sends_nothing(trial: Callable[..., Trial]) -> None:
     one = trial("dry", cluster={"mail": "a@b.org", "sbatch": {"nice": 10}, "account": "physics"})
     printed = one.gansfer("submit", "--dry-run")
     assert printed.count("#!/bin/bash") == 10
@@ -66,7 +72,9 @@ def test_dry_run_prints_every_script_and_sends_nothing(trial):
 
 
 @pytest.mark.parametrize("how", ["kill -9 $PPID", "kill -INT -- -$PGID"])
-def test_submission_cut_off_is_completed_by_another_and_never_doubled(trial, tmp_path, how):
+def test_submission_cut_off_is_completed_by_another_and_never_doubled(
+    trial: Callable[..., Trial], tmp_path: Path, how: str
+) -> None:
     one = trial("cut-off", grid=SMALL)
     one.plant(prepare="held")
     # An sbatch in front of the real one: at the third array, the job is sent, and then ...
@@ -98,7 +106,7 @@ def test_submission_cut_off_is_completed_by_another_and_never_doubled(trial, tmp
     assert one.status()["counts"]["done"] == 12
 
 
-def test_two_experiments_side_by_side_and_cancel_only_ones_own(trial):
+def test_two_experiments_side_by_side_and_cancel_only_ones_own(trial: Callable[..., Trial]) -> None:
     one, other = trial("left", grid=SMALL), trial("right", grid=SMALL)
     one.plant(steps=300)
     one.gansfer("submit", "--yes")
@@ -115,7 +123,9 @@ def test_two_experiments_side_by_side_and_cancel_only_ones_own(trial):
     assert "no job of this experiment" in one.gansfer("cancel", "--yes")
 
 
-def test_a_task_whose_input_never_came_ends_as_blocked_and_names_it(trial):
+def test_a_task_whose_input_never_came_ends_as_blocked_and_names_it(
+    trial: Callable[..., Trial],
+) -> None:
     one = trial("blocked", grid=SMALL)
     one.plant(prepare="error")
     one.gansfer("submit", "--yes")
@@ -133,7 +143,7 @@ def test_a_task_whose_input_never_came_ends_as_blocked_and_names_it(trial):
     assert one.wait_for_end()["counts"]["done"] == 12
 
 
-def test_ledger_of_jobs_that_slurm_has_forgotten(trial):
+def test_ledger_of_jobs_that_slurm_has_forgotten(trial: Callable[..., Trial]) -> None:
     one = trial("purged", grid=SMALL)
     one.gansfer("submit", "--yes")
     one.wait_for_end()
@@ -151,7 +161,7 @@ def test_ledger_of_jobs_that_slurm_has_forgotten(trial):
     assert one.wait_for_end()["counts"]["done"] == 12
 
 
-def test_what_is_queued_waits_for_what_is_sent_again(trial):
+def test_what_is_queued_waits_for_what_is_sent_again(trial: Callable[..., Trial]) -> None:
     one = trial("again", grid=SMALL, cluster={"array_parallelism": 1})
     one.plant(steps=20, step_s=0.2, **{GAN: "error"})
     one.gansfer("submit", "--yes")
@@ -161,7 +171,7 @@ def test_what_is_queued_waits_for_what_is_sent_again(trial):
     assert one.wait_for_end()["counts"]["done"] == 12
 
 
-def test_status_from_products_alone(trial, tmp_path):
+def test_status_from_products_alone(trial: Callable[..., Trial], tmp_path: Path) -> None:
     one = trial("products", grid=SMALL)
     one.plant(**{GAN: "mistake"})
     one.gansfer("submit", "--yes")

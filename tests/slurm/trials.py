@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 import yaml
-from throwaway import PATIENCE, Cluster, wait_until, why_not
 
 from jobs.experiment.loading import merged
 from jobs.experiment.resources import STAGES
+from tests.slurm.throwaway import PATIENCE, Cluster, wait_until, why_not
 
 PROJECT = Path(__file__).resolve().parents[2]
 PLANTED = Path(__file__).with_name("planted")

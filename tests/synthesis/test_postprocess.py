@@ -1,5 +1,7 @@
 """Each step on slices drawn by hand: '.' background, a digit the structure's number."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from gansfer.errors import UserError
 from gansfer.progress import Silent, StopRequested
 from gansfer.synthesis.postprocess import (
     PostprocessRule,
+    PostprocessSteps,
     disk,
     mean_contrast,
     postprocess,
@@ -15,17 +18,17 @@ from gansfer.synthesis.postprocess import (
 )
 
 
-def _draw(text):
+def _draw(text: str) -> np.ndarray:
     rows = text.split()
     return np.array([[0 if c == "." else int(c) for c in row] for row in rows], np.uint8)
 
 
-def _text(label_hw):
+def _text(label_hw: np.ndarray) -> str:
     return "\n".join("".join("." if v == 0 else str(v) for v in row) for row in label_hw)
 
 
-def _rule(n_structures=2, **changes):
-    numbers = {
+def _rule(n_structures: int = 2, **changes: Any) -> PostprocessRule:
+    numbers: dict[str, Any] = {
         "mean_contrast_s": np.ones(n_structures),
         "spacing_hw_mm": (1.0, 1.0),
         "closing_radius_mm": 0.0,
@@ -35,7 +38,14 @@ def _rule(n_structures=2, **changes):
     return PostprocessRule(**(numbers | changes))
 
 
-def _steps(drawing, n_structures=2, image_hw=None, mask_shw=None, contrast_shw=None, **changes):
+def _steps(
+    drawing: str,
+    n_structures: int = 2,
+    image_hw: np.ndarray | None = None,
+    mask_shw: np.ndarray | None = None,
+    contrast_shw: np.ndarray | None = None,
+    **changes: Any,
+) -> PostprocessSteps:
     """Steps of one slice whose contrast is 1 where drawn, .2 in the rest (below the threshold)."""
     label_hw = _draw(drawing)
     if contrast_shw is None:
@@ -55,14 +65,14 @@ def _steps(drawing, n_structures=2, image_hw=None, mask_shw=None, contrast_shw=N
     )
 
 
-def _assert_drawn(label_khw, drawing):
+def _assert_drawn(label_khw: np.ndarray, drawing: str) -> None:
     assert _text(label_khw[0]) == _text(_draw(drawing))
 
 
 # --- masks -------------------------------------------------------------------------------------
 
 
-def test_mask_is_all_points_within_10_mm_on_an_anisotropic_grid():
+def test_mask_is_all_points_within_10_mm_on_an_anisotropic_grid() -> None:
     spacing_zhw_mm = (4.0, 2.0, 1.0)
     label_nzhw = np.zeros((2, 9, 15, 31), np.uint8)
     label_nzhw[0, 4, 7, 15] = 1
@@ -83,14 +93,14 @@ def test_mask_is_all_points_within_10_mm_on_an_anisotropic_grid():
     assert not mask_szhw[1].any()
 
 
-def test_margin_of_zero_is_the_union():
+def test_margin_of_zero_is_the_union() -> None:
     label_nzhw = np.zeros((2, 1, 1, 5), np.uint8)
     label_nzhw[0, 0, 0, 1] = 1
     label_nzhw[1, 0, 0, 3] = 1
     assert structure_masks(label_nzhw, 1, 0.0, (1, 1, 1)).ravel().tolist() == [0, 1, 0, 1, 0]
 
 
-def test_each_slice_is_masked_by_its_own_slice_of_its_own_structure():
+def test_each_slice_is_masked_by_its_own_slice_of_its_own_structure() -> None:
     mask_szhw = np.zeros((2, 3, 1, 4), bool)
     mask_szhw[0, 2, 0, :2] = True
     mask_szhw[1, 1, 0, 3] = True
@@ -104,7 +114,7 @@ def test_each_slice_is_masked_by_its_own_slice_of_its_own_structure():
 # --- binarise ----------------------------------------------------------------------------------
 
 
-def test_threshold_is_a_fraction_of_the_structures_own_mean_contrast():
+def test_threshold_is_a_fraction_of_the_structures_own_mean_contrast() -> None:
     contrast_shw = np.array([[[0.9, 1.1, 2.0, 0.0]], [[0.0, 0.0, 0.0, 0.3]]])
     steps = _steps(
         "....",
@@ -115,14 +125,14 @@ def test_threshold_is_a_fraction_of_the_structures_own_mean_contrast():
     assert steps.binarised_khw.tolist() == [[[0, 1, 1, 2]]]
 
 
-def test_overlap_goes_to_the_strongest_relative_to_its_mean():
+def test_overlap_goes_to_the_strongest_relative_to_its_mean() -> None:
     # Second: 1.2 is three times the usual contrast, 1.5 only three quarters. Third is a tie.
     contrast_shw = np.array([[[2.0, 1.5, 2.0]], [[0.3, 1.2, 0.4]]])
     steps = _steps("...", contrast_shw=contrast_shw, mean_contrast_s=np.array([2.0, 0.4]))
     assert steps.binarised_khw.tolist() == [[[1, 2, 1]]]
 
 
-def test_stronger_structure_outside_its_mask_does_not_win():
+def test_stronger_structure_outside_its_mask_does_not_win() -> None:
     mask_shw = np.array([[[True, True]], [[True, False]]])
     steps = _steps("..", contrast_shw=np.array([[[1.0, 1.0]], [[5.0, 5.0]]]), mask_shw=mask_shw)
     assert steps.binarised_khw.tolist() == [[[2, 1]]]
@@ -153,30 +163,30 @@ FULL_RING = """
 """
 
 
-def test_closing_shuts_a_gap_and_the_hole_is_filled():
+def test_closing_shuts_a_gap_and_the_hole_is_filled() -> None:
     _assert_drawn(_steps(OPEN_RING, closing_radius_mm=1.5).filled_khw, FULL_RING)
 
 
-def test_without_closing_an_open_ring_stays_open():
+def test_without_closing_an_open_ring_stays_open() -> None:
     _assert_drawn(_steps(OPEN_RING).filled_khw, OPEN_RING)
 
 
-def test_closing_reaches_the_border_of_the_slice():
+def test_closing_reaches_the_border_of_the_slice() -> None:
     # The gap lies on the border; unpadded, closing would also eat the border pixels.
     steps = _steps("11.11 11.11 ..... .....", closing_radius_mm=1.5)
     _assert_drawn(steps.filled_khw, "11111 11111 ..... .....")
 
 
-def test_hole_open_only_at_a_corner_is_a_hole():
+def test_hole_open_only_at_a_corner_is_a_hole() -> None:
     _assert_drawn(_steps(".1.. 1.1. .1.. ....").filled_khw, ".1.. 111. .1.. ....")
 
 
-def test_bay_at_the_border_is_no_hole():
+def test_bay_at_the_border_is_no_hole() -> None:
     bay = "1.1 1.1 111"
     _assert_drawn(_steps(bay).filled_khw, bay)
 
 
-def test_holes_are_filled_in_plane_only():
+def test_holes_are_filled_in_plane_only() -> None:
     # A ring between two empty slices is a hole in its plane, though open above and below.
     ring_hw = _draw("..... .111. .1.1. .111. .....")
     contrast_kshw = np.zeros((3, 1, 5, 5), np.float32)
@@ -188,12 +198,12 @@ def test_holes_are_filled_in_plane_only():
     assert label_khw[1].sum() == 9 and not label_khw[[0, 2]].any()
 
 
-def test_closing_and_filling_never_take_another_structures_pixels():
+def test_closing_and_filling_never_take_another_structures_pixels() -> None:
     ring_round_two = "..... .111. .121. .111. ....."
     _assert_drawn(_steps(ring_round_two, closing_radius_mm=1.5).filled_khw, ring_round_two)
 
 
-def test_filling_leaves_what_closing_gave_another_structure():
+def test_filling_leaves_what_closing_gave_another_structure() -> None:
     # The middle pixel is below both thresholds; closing gives it to 2, though 1 is stronger there.
     drawing = """
     111111111
@@ -215,7 +225,7 @@ def test_filling_leaves_what_closing_gave_another_structure():
     assert (steps.filled_khw[0] == 2).sum() == 15 and (steps.filled_khw > 0).all()
 
 
-def test_background_claimed_by_two_goes_to_the_stronger():
+def test_background_claimed_by_two_goes_to_the_stronger() -> None:
     drawing = "....... ..121.. ..1.1.. ..121.. ......."
     label_hw = _draw(drawing)
     for weak, strong in ((0, 1), (1, 0)):
@@ -227,7 +237,7 @@ def test_background_claimed_by_two_goes_to_the_stronger():
         assert steps.filled_khw[0, 2, 3] == strong + 1
 
 
-def test_closing_and_filling_stay_inside_the_mask():
+def test_closing_and_filling_stay_inside_the_mask() -> None:
     mask_shw = np.ones((2, 8, 9), bool)
     mask_shw[0, 3, 3] = False
     steps = _steps(OPEN_RING, closing_radius_mm=1.5, mask_shw=mask_shw)
@@ -239,7 +249,7 @@ def test_closing_and_filling_stay_inside_the_mask():
 # --- intensity gate ----------------------------------------------------------------------------
 
 
-def test_gate_equals_a_slow_oracle_by_slice_and_structure():
+def test_gate_equals_a_slow_oracle_by_slice_and_structure() -> None:
     rng = np.random.default_rng(0)
     image_khw = (rng.normal(size=(4, 12, 12)) ** 3).astype(np.float32)
     winner_khw = rng.integers(0, 3, (4, 12, 12))
@@ -261,13 +271,13 @@ def test_gate_equals_a_slow_oracle_by_slice_and_structure():
     np.testing.assert_array_equal(steps.gated_khw, expected_khw)
 
 
-def test_gate_keeps_a_flat_structure_and_a_single_pixel():
+def test_gate_keeps_a_flat_structure_and_a_single_pixel() -> None:
     drawing = "111.2 111.."
     steps = _steps(drawing, image_hw=np.full((2, 5), 0.1), intensity_sd=2.0)
     _assert_drawn(steps.gated_khw, drawing)
 
 
-def test_outlier_at_the_rim_goes_and_one_inside_is_filled_again():
+def test_outlier_at_the_rim_goes_and_one_inside_is_filled_again() -> None:
     drawing = "....... .11111. .11111. .11111. .11111. .11111. ......."
     image_hw = np.random.default_rng(1).normal(0, 0.01, (7, 7))
     image_hw[1, 3] = image_hw[3, 3] = 5.0
@@ -279,7 +289,7 @@ def test_outlier_at_the_rim_goes_and_one_inside_is_filled_again():
 # --- opening -----------------------------------------------------------------------------------
 
 
-def test_opening_drops_specks_and_spurs():
+def test_opening_drops_specks_and_spurs() -> None:
     before = """
     ...........
     .1......22.
@@ -303,13 +313,13 @@ def test_opening_drops_specks_and_spurs():
     _assert_drawn(_steps(before, opening_radius_mm=1.0).label_khw, after)
 
 
-def test_tiny_structures_survive_a_radius_below_the_spacing():
+def test_tiny_structures_survive_a_radius_below_the_spacing() -> None:
     tiny = "..... .11.. .11.2 ....."
     steps = _steps(tiny, closing_radius_mm=1.0, opening_radius_mm=1.0, spacing_hw_mm=(2.0, 2.0))
     _assert_drawn(steps.label_khw, tiny)
 
 
-def test_radii_are_millimetres_on_an_anisotropic_grid():
+def test_radii_are_millimetres_on_an_anisotropic_grid() -> None:
     assert disk(1.0, (1.0, 1.0)).astype(int).tolist() == [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
     assert disk(1.0, (2.0, 2.0)).tolist() == [[True]]
     assert disk(0.0, (1.0, 1.0)).tolist() == [[True]]
@@ -325,7 +335,9 @@ def test_radii_are_millimetres_on_an_anisotropic_grid():
 # --- all together ------------------------------------------------------------------------------
 
 
-def _noise(n=6, n_structures=3):
+def _noise(
+    n: int = 6, n_structures: int = 3
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(3)
     contrast_kshw = rng.normal(0.5, 0.6, (n, n_structures, 20, 20)).astype(np.float32)
     image_khw = rng.normal(size=(n, 20, 20)).astype(np.float32)
@@ -333,7 +345,7 @@ def _noise(n=6, n_structures=3):
     return image_khw, contrast_kshw, rng.integers(0, 5, n), mask_szhw
 
 
-def test_no_step_labels_outside_the_mask_and_only_growing_steps_grow():
+def test_no_step_labels_outside_the_mask_and_only_growing_steps_grow() -> None:
     image_khw, contrast_kshw, slice_index_k, mask_szhw = _noise()
     rule = _rule(3, closing_radius_mm=1.0, opening_radius_mm=1.0, intensity_sd=1.5)
     steps = postprocess_steps(image_khw, contrast_kshw, slice_index_k, mask_szhw, rule)
@@ -348,7 +360,7 @@ def test_no_step_labels_outside_the_mask_and_only_growing_steps_grow():
         assert (stages[large] > 0).sum() > kept.sum()
 
 
-def test_slices_do_not_touch_each_other_nor_the_blocks(monkeypatch):
+def test_slices_do_not_touch_each_other_nor_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     image_khw, contrast_kshw, slice_index_k, mask_szhw = _noise()
     rule = _rule(3, closing_radius_mm=1.0, opening_radius_mm=1.0, intensity_sd=2.0)
     together_khw = postprocess(image_khw, contrast_kshw, slice_index_k, mask_szhw, rule)
@@ -364,7 +376,7 @@ def test_slices_do_not_touch_each_other_nor_the_blocks(monkeypatch):
         np.testing.assert_array_equal(alone_khw[0], together_khw[k])
 
 
-def test_mean_contrast_is_over_labelled_pixels_of_each_structure():
+def test_mean_contrast_is_over_labelled_pixels_of_each_structure() -> None:
     label_nhw = np.array([[[1, 1, 0, 2]], [[1, 0, 0, 0]]])
     contrast_nshw = np.zeros((2, 3, 1, 4))
     contrast_nshw[:, 0] = [[[1, 2, 9, 9]], [[6, 9, 9, 9]]]
@@ -372,7 +384,7 @@ def test_mean_contrast_is_over_labelled_pixels_of_each_structure():
     np.testing.assert_array_equal(mean_contrast(contrast_nshw, label_nhw), [3.0, 0.5, np.nan])
 
 
-def test_structure_without_labels_is_never_assigned_and_needs_no_contrast():
+def test_structure_without_labels_is_never_assigned_and_needs_no_contrast() -> None:
     mask_shw = np.stack([np.ones((1, 3), bool), np.zeros((1, 3), bool)])
     steps = _steps(
         "122", mask_shw=mask_shw, mean_contrast_s=np.array([1.0, np.nan]), binarise_fraction=0.5
@@ -381,20 +393,20 @@ def test_structure_without_labels_is_never_assigned_and_needs_no_contrast():
 
 
 @pytest.mark.parametrize("mean", [0.0, np.nan, -1.0])
-def test_labelled_structure_without_contrast_is_an_error(mean):
+def test_labelled_structure_without_contrast_is_an_error(mean: float) -> None:
     with pytest.raises(UserError, match=r"structure number 2 of 2: mean labelled contrast is"):
         _steps("12", mean_contrast_s=np.array([1.0, mean]))
 
 
-def test_pixels_that_are_not_finite_are_background():
+def test_pixels_that_are_not_finite_are_background() -> None:
     contrast_shw = np.ones((2, 1, 3))
     contrast_shw[0, 0, 1] = np.nan
     assert _steps("...", contrast_shw=contrast_shw).label_khw[0, 0, 1] == 0
 
 
-def test_watch_can_stop():
+def test_watch_can_stop() -> None:
     class Stopping(Silent):
-        def stopping(self):
+        def stopping(self) -> bool:
             return True
 
     with pytest.raises(StopRequested):

@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -14,7 +15,7 @@ from gansfer.synthesis.synthetic_sets import (
 )
 
 
-def _set(n=5, seed=7):
+def _set(n: int = 5, seed: int = 7) -> SyntheticSet:
     rng = np.random.default_rng(seed)
     return SyntheticSet(
         image_khw=rng.normal(size=(n, 4, 6)).astype(np.float16),
@@ -27,14 +28,14 @@ def _set(n=5, seed=7):
     )
 
 
-def _assert_equal(first, second):
+def _assert_equal(first: SyntheticSet, second: SyntheticSet) -> None:
     for field in dataclasses.fields(SyntheticSet):
         a, b = getattr(first, field.name), getattr(second, field.name)
         assert a.dtype == b.dtype, field.name
         np.testing.assert_array_equal(a, b, err_msg=field.name)
 
 
-def test_what_is_written_is_read_rejected_slices_too(tmp_path):
+def test_what_is_written_is_read_rejected_slices_too(tmp_path: Path) -> None:
     written = _set()
     write_synthetic(tmp_path / "phase-2.h5", written, {"phase": 2, "units": "z-score"})
     _assert_equal(read_synthetic(tmp_path / "phase-2.h5", kept_only=False), written)
@@ -42,17 +43,17 @@ def test_what_is_written_is_read_rejected_slices_too(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["phase-2.h5"]
 
 
-def test_kept_only_is_the_default(tmp_path):
+def test_kept_only_is_the_default(tmp_path: Path) -> None:
     write_synthetic(tmp_path / "a.h5", _set(), {})
     assert read_synthetic(tmp_path / "a.h5").latent_index_k.tolist() == [100, 102, 104]
 
 
-def test_empty_set_survives(tmp_path):
+def test_empty_set_survives(tmp_path: Path) -> None:
     write_synthetic(tmp_path / "a.h5", _set(0), {})
     assert len(read_synthetic(tmp_path / "a.h5")) == 0
 
 
-def test_union_keeps_order_and_origin():
+def test_union_keeps_order_and_origin() -> None:
     union = concatenate([_set(3, seed=1), _set(2, seed=2)])
     assert union.latent_index_k.tolist() == [100, 101, 102, 100, 101]
     assert (union.latent_seed_k - 2**62).tolist() == [1, 1, 1, 2, 2]
@@ -61,7 +62,7 @@ def test_union_keeps_order_and_origin():
         concatenate([])
 
 
-def test_kept_but_not_finite_is_refused_and_leaves_no_file(tmp_path):
+def test_kept_but_not_finite_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     bad = _set()
     bad.image_khw[2, 0, 0] = np.nan
     with pytest.raises(UserError, match="1 of 5 slices are kept but not finite"):
@@ -72,14 +73,14 @@ def test_kept_but_not_finite_is_refused_and_leaves_no_file(tmp_path):
     write_synthetic(tmp_path / "a.h5", rejected, {})
 
 
-def test_columns_of_other_lengths_are_refused():
+def test_columns_of_other_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="score_k has 4 entries for 5 slices"):
         dataclasses.replace(_set(), score_k=np.zeros(4, np.float32))
     with pytest.raises(ValueError, match="expected the same three axes"):
         dataclasses.replace(_set(), label_khw=np.zeros((5, 4, 5), np.uint8))
 
 
-def test_damaged_files_are_named(tmp_path):
+def test_damaged_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone\.h5: not readable"):
         read_synthetic(tmp_path / "gone.h5")
     (tmp_path / "junk.h5").write_bytes(b"junk")

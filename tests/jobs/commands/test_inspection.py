@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_people_ages_and_ranges(cohort: Path) -> None:
 def test_the_unusual_come_first(cohort: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[list[tuple[str, str]]] = []
 
-    def note(path, rows, structures, title):  # type: ignore[no-untyped-def]
+    def note(path: Path, rows: list[Any], structures: object, title: str) -> None:
         drawn.append([(row.id, row.flag) for row in rows])
 
     monkeypatch.setattr(inspection, "contact_sheet", note)

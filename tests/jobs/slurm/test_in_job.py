@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,23 +15,25 @@ import pytest
 SCRIPT = Path(__file__).resolve().parents[3] / "jobs" / "slurm" / "in_job.sh"
 
 
-@pytest.fixture
-def job(tmp_path):
-    """Start in_job.sh in a job; `asked` is what it asked of scontrol."""
-    calls = tmp_path / "calls"
-    show = "JobId=5 JobState=$STATE Requeue=1 Restarts=$RESTARTS BatchFlag=1"
-    programs = {
-        "scontrol": f'echo "$1" >>{calls}; [ "$1" = requeue ] || echo "{show}"',
-        "sleep": '[ "$1" = 60 ] || exec /bin/sleep "$@"',  # nobody ends us after a requeue
-    }
-    for name, body in programs.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
-        (tmp_path / name).chmod(0o755)
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
+@dataclass(frozen=True)
+class Job:
+    """Starts in_job.sh in a job."""
 
-    def start(python: str, *, most: int = 3, state: str = "RUNNING", **more: str):
-        given = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TMPDIR": str(scratch)}
+    folder: Path
+
+    @property
+    def scratch(self) -> Path:
+        return self.folder / "scratch"
+
+    def asked(self) -> list[str]:
+        """What it asked of scontrol."""
+        calls = self.folder / "calls"
+        return calls.read_text().split() if calls.exists() else []
+
+    def __call__(
+        self, python: str, *, most: int = 3, state: str = "RUNNING", **more: str
+    ) -> subprocess.Popen[str]:
+        given = {"PATH": f"{self.folder}:{os.environ['PATH']}", "TMPDIR": str(self.scratch)}
         slurm = {"SLURM_JOB_ID": "5", "STATE": state, "RESTARTS": "0"}
         return subprocess.Popen(
             ["bash", str(SCRIPT), str(most), sys.executable, "-c", python],
@@ -40,19 +43,32 @@ def job(tmp_path):
             text=True,
         )
 
-    start.asked = lambda: calls.read_text().split() if calls.exists() else []
-    start.scratch = scratch
-    return start
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """A job whose scontrol says what STATE and RESTARTS say."""
+    calls = tmp_path / "calls"
+    show = "JobId=5 JobState=$STATE Requeue=1 Restarts=$RESTARTS BatchFlag=1"
+    programs = {
+        "scontrol": f'echo "$1" >>{calls}; [ "$1" = requeue ] || echo "{show}"',
+        "sleep": '[ "$1" = 60 ] || exec /bin/sleep "$@"',  # nobody ends us after a requeue
+    }
+    for name, body in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    job = Job(tmp_path)
+    job.scratch.mkdir()
+    return job
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 4])
-def test_other_exit_codes_are_kept_and_nobody_is_asked(job, code):
+def test_other_exit_codes_are_kept_and_nobody_is_asked(job: Job, code: int) -> None:
     process = job(f"raise SystemExit({code})")
     assert process.wait(30) == code and job.asked() == []
     assert list(job.scratch.iterdir()) == []  # what it made for caches is gone
 
 
-def test_75_goes_back_to_the_queue(job):
+def test_75_goes_back_to_the_queue(job: Job) -> None:
     process = job("raise SystemExit(75)")
     assert "requeued, 1 of at most 3 times" in process.communicate(timeout=30)[0]
     assert job.asked() == ["-o", "requeue"]
@@ -67,13 +83,13 @@ def test_75_goes_back_to_the_queue(job):
         {"RESTARTS": "1"},  # started elsewhere since
     ],
 )
-def test_75_stays_where_it_is(job, more):
+def test_75_stays_where_it_is(job: Job, more: dict[str, str]) -> None:
     process = job("raise SystemExit(75)", **more)
     assert process.wait(30) == 75 and "requeue" not in job.asked()
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR2, signal.SIGTERM])
-def test_a_signal_reaches_a_python_that_listens_late(job, number):
+def test_a_signal_reaches_a_python_that_listens_late(job: Job, number: signal.Signals) -> None:
     process = job(
         "import signal, time; time.sleep(2)\n"
         "def leave(*_): raise SystemExit(75)\n"
@@ -94,7 +110,9 @@ def test_a_signal_reaches_a_python_that_listens_late(job, number):
         (signal.SIGSEGV, 139),
     ],
 )
-def test_what_a_job_that_was_asked_to_stop_has_died_of(job, number, code):
+def test_what_a_job_that_was_asked_to_stop_has_died_of(
+    job: Job, number: signal.Signals, code: int
+) -> None:
     process = job(
         "import os, signal, time\n"
         "def die(*_):\n"
@@ -109,7 +127,9 @@ def test_what_a_job_that_was_asked_to_stop_has_died_of(job, number, code):
 
 
 @pytest.mark.parametrize(("restarts", "code"), [("3", 0), ("4", 6)])
-def test_a_job_requeued_too_often_by_slurm_itself_is_not_run(job, restarts, code):
+def test_a_job_requeued_too_often_by_slurm_itself_is_not_run(
+    job: Job, restarts: str, code: int
+) -> None:
     process = job("print('run')", SLURM_RESTART_COUNT=restarts, RESTARTS=restarts)
     said = process.communicate(timeout=30)[0]
     assert process.returncode == code and job.asked() == []
@@ -119,15 +139,15 @@ def test_a_job_requeued_too_often_by_slurm_itself_is_not_run(job, restarts, code
         assert said == "run\n"
 
 
-def test_threads_are_the_jobs(job):
+def test_threads_are_the_jobs(job: Job) -> None:
     names = ("OMP_NUM_THREADS", "HDF5_USE_FILE_LOCKING")
     process = job(f"import os; print(*(os.environ[n] for n in {names}))", SLURM_CPUS_PER_TASK="3")
     assert process.communicate(timeout=30)[0].split() == ["3", "FALSE"]
 
 
-def test_nothing_goes_to_the_home_folder(job):
-    names = ("APPTAINER_CONFIGDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR")
-    names += ("CUDA_CACHE_PATH", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
+def test_nothing_goes_to_the_home_folder(job: Job) -> None:
+    names = ["APPTAINER_CONFIGDIR", "XDG_CACHE_HOME", "MPLCONFIGDIR"]
+    names += ["CUDA_CACHE_PATH", "TRITON_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR"]
     process = job(f"import os; print(*(os.environ[n] for n in {names}))")
     places = process.communicate(timeout=30)[0].split()
     assert len(places) == len(names)
@@ -142,7 +162,9 @@ def test_nothing_goes_to_the_home_folder(job):
         ({"SINGULARITY_BIND": "/data:/d:ro"}, "/data:/d:ro,{}"),
     ],
 )
-def test_a_container_sees_the_nodes_disk_and_what_the_site_binds(job, given, wanted):
+def test_a_container_sees_the_nodes_disk_and_what_the_site_binds(
+    job: Job, given: dict[str, str], wanted: str
+) -> None:
     names = ("APPTAINER_BIND", "SINGULARITY_BIND")
     process = job(f"import os; print(*(os.environ[n] for n in {names}))", **given)
     binds = process.communicate(timeout=30)[0].split()

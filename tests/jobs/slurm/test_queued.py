@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from jobs.slurm.job_ids import Submissions
@@ -25,7 +27,9 @@ GAN = "train_gan/seed-0/fold-0/labels-01/group-0"
         ),
     ],
 )
-def test_nothing_is_sent_under_jobs_of_other_settings(slurm: StandIn, change, told, state) -> None:
+def test_nothing_is_sent_under_jobs_of_other_settings(
+    slurm: StandIn, change: dict[str, Any], told: str, state: str
+) -> None:
     slurm("submit", "--yes")
     slurm.queue_all(state)
     before = (slurm.root / "experiment.yaml").read_text()
@@ -119,7 +123,9 @@ def test_what_is_queued_waits_for_a_retry_that_was_killed(slurm: StandIn) -> Non
         ("", "it gave no reason; mend it and submit again: what was sent stays sent"),
     ],
 )
-def test_a_refusal_says_what_to_do_and_leaves_no_litter(slurm: StandIn, says, told) -> None:
+def test_a_refusal_says_what_to_do_and_leaves_no_litter(
+    slurm: StandIn, says: str, told: str
+) -> None:
     slurm.program("sbatch", f"printf '{says}' >&2; exit 1")
     assert told in slurm("submit", "--yes", fails=2).splitlines()[-1]
     left = {path.name for path in (slurm.root / "slurm").iterdir()}

@@ -6,11 +6,15 @@ import hashlib
 import itertools
 import json
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gansfer.errors import UserError
 from jobs.experiment.loading import parse_experiment
+from jobs.experiment.model import Experiment
 from jobs.experiment.plan import make_plan
 from jobs.slurm.arrays import Scale, arrays_to_send
 from jobs.slurm.container import container_command
@@ -18,16 +22,16 @@ from jobs.slurm.job_ids import Submissions
 from jobs.slurm.submission import script_for
 from jobs.store.image_digest import running_image_digest
 from jobs.store.storage import Storage
-from tests.jobs.stand_in import BASE
+from tests.jobs.stand_in import BASE, StandIn
 
 GAN = "train_gan/seed-0/fold-0/labels-01/group-0"
 
 
-def experiment_with(tmp_path, **changes):
+def experiment_with(tmp_path: Path, **changes: Any) -> Experiment:
     return parse_experiment({**BASE, "storage": str(tmp_path), **changes}, "test")
 
 
-def script(tmp_path, stage: str, after=(), **changes) -> str:
+def script(tmp_path: Path, stage: str, after: Sequence[str] = (), **changes: Any) -> str:
     experiment = experiment_with(tmp_path, **changes)
     plan = make_plan(experiment)
     wanted = {task.id for task in plan.of_stage(stage)}
@@ -35,7 +39,7 @@ def script(tmp_path, stage: str, after=(), **changes) -> str:
     return script_for(array, "name", after, experiment, Storage(experiment))
 
 
-def test_arrays_are_cut_at_the_largest_size_and_scaled_apart(tmp_path):
+def test_arrays_are_cut_at_the_largest_size_and_scaled_apart(tmp_path: Path) -> None:
     plan = make_plan(experiment_with(tmp_path))
     everything = {task.id for task in plan.tasks}
     sizes = [len(array.tasks) for array in arrays_to_send(plan, everything, 4)]
@@ -47,7 +51,7 @@ def test_arrays_are_cut_at_the_largest_size_and_scaled_apart(tmp_path):
     assert (asks[(other,)].time_h, asks[(other,)].memory_gb) == (8, 32)
 
 
-def test_what_a_task_had_last_counts_where_it_is_more(tmp_path):
+def test_what_a_task_had_last_counts_where_it_is_more(tmp_path: Path) -> None:
     plan = make_plan(experiment_with(tmp_path))
     gans = [task.id for task in plan.of_stage("train_gan")]
     last = {gans[0]: (16, 32), gans[1]: (2, 64), gans[2]: (8, 32)}
@@ -57,19 +61,19 @@ def test_what_a_task_had_last_counts_where_it_is_more(tmp_path):
     assert len(arrays) == 3  # of one label count the last two ask alike, and go together
 
 
-def test_gpu_hours_are_tasks_times_limit_times_gpus(tmp_path):
+def test_gpu_hours_are_tasks_times_limit_times_gpus(tmp_path: Path) -> None:
     plan = make_plan(experiment_with(tmp_path))
     hours = {a.stage: a.gpu_hours for a in arrays_to_send(plan, {t.id for t in plan.tasks}, 1000)}
     assert hours["train_gan"] == 2 * 8 and hours["prepare"] == 0
 
 
-def test_a_stage_keeps_the_defaults_that_it_does_not_name(tmp_path):
+def test_a_stage_keeps_the_defaults_that_it_does_not_name(tmp_path: Path) -> None:
     experiment = experiment_with(tmp_path, resources={"train_gan": {"partition": "big"}})
     ask = experiment.stage_resources("train_gan")
     assert (ask.partition, ask.gpus, ask.time_h) == ("big", 1, 8)
 
 
-def test_script_has_what_the_site_and_the_stage_say(tmp_path):
+def test_script_has_what_the_site_and_the_stage_say(tmp_path: Path) -> None:
     text = script(
         tmp_path,
         "train_gan",
@@ -92,18 +96,18 @@ def test_script_has_what_the_site_and_the_stage_say(tmp_path):
     assert f"{sys.executable} -u -m submitit.core._submit" in text
 
 
-def test_a_sites_own_way_to_ask_for_gpus_replaces_ours(tmp_path):
+def test_a_sites_own_way_to_ask_for_gpus_replaces_ours(tmp_path: Path) -> None:
     text = script(tmp_path, "train_gan", cluster={"sbatch": {"gres": "gpu:h100:1"}})
     assert "--gres=gpu:h100:1\n" in text and "gpus-per-node" not in text
     assert "--requeue" not in script(tmp_path, "prepare", cluster={"sbatch": {"no-requeue": True}})
 
 
-def test_a_sites_own_way_to_ask_for_memory_replaces_ours(tmp_path):
+def test_a_sites_own_way_to_ask_for_memory_replaces_ours(tmp_path: Path) -> None:
     text = script(tmp_path, "train_gan", cluster={"sbatch": {"mem-per-cpu": "8G"}})
     assert "--mem-per-cpu=8G\n" in text and "--mem=" not in text
 
 
-def test_container_command_binds_what_tasks_read_and_write(tmp_path):
+def test_container_command_binds_what_tasks_read_and_write(tmp_path: Path) -> None:
     image = tmp_path / "image.sif"
     image.write_bytes(b"sif")
     oasis = {
@@ -113,6 +117,7 @@ def test_container_command_binds_what_tasks_read_and_write(tmp_path):
     container = {"image": str(image), "binds": ["/opt/x:/x:ro"], "options": ["--userns"]}
     experiment = experiment_with(tmp_path, cohort=oasis, cluster={"container": container})
     command = container_command(experiment, Storage(experiment))
+    assert command is not None
     assert command[:3] == ["apptainer", "exec", "--nv"] and command[-2:] == [str(image), "python"]
     binds = [value for flag, value in itertools.pairwise(command) if flag == "--bind"]
     assert f"{tmp_path}/one:{tmp_path}/one" in binds and "/opt/x:/x:ro" in binds
@@ -121,24 +126,28 @@ def test_container_command_binds_what_tasks_read_and_write(tmp_path):
     assert f"{image}:{image}:ro" in binds  # which one it was, a task sees for itself
 
 
-def test_an_image_behind_a_link_is_seen_under_both_its_names(tmp_path):
+def test_an_image_behind_a_link_is_seen_under_both_its_names(tmp_path: Path) -> None:
     image, link = tmp_path / "image.sif", tmp_path / "link.sif"
     image.write_bytes(b"sif")
     link.symlink_to(image)
     experiment = experiment_with(tmp_path, cluster={"container": {"image": str(link)}})
     command = container_command(experiment, Storage(experiment))
+    assert command is not None
     assert {f"{image}:{image}:ro", f"{link}:{link}:ro"} <= set(command)
 
 
-def test_a_sandbox_is_not_bound_into_itself(tmp_path):
+def test_a_sandbox_is_not_bound_into_itself(tmp_path: Path) -> None:
     sandbox = tmp_path / "sandbox"
     sandbox.mkdir()
     experiment = experiment_with(tmp_path, cluster={"container": {"image": str(sandbox)}})
     command = container_command(experiment, Storage(experiment))
+    assert command is not None
     assert command[-2] == str(sandbox) and f"{sandbox}:{sandbox}:ro" not in command
 
 
-def test_the_image_on_record_is_the_one_that_runs(tmp_path, monkeypatch):
+def test_the_image_on_record_is_the_one_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = tmp_path / "image.sif"
     image.write_bytes(b"sif")
     experiment = experiment_with(tmp_path, cluster={"container": {"image": str(image)}})
@@ -174,13 +183,15 @@ def test_the_image_on_record_is_the_one_that_runs(tmp_path, monkeypatch):
         ),
     ],
 )
-def test_container_mistakes_are_found_at_submission(tmp_path, changes, message):
+def test_container_mistakes_are_found_at_submission(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
     experiment = experiment_with(tmp_path, **changes)
     with pytest.raises(UserError, match=message):
         container_command(experiment, Storage(experiment))
 
 
-def test_ledger_survives_a_line_that_was_cut_off(tmp_path):
+def test_ledger_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
     plan = make_plan(experiment_with(tmp_path))
     prepare, gans = arrays_to_send(plan, {task.id for task in plan.tasks}, 1000)[:2]
     submissions = Submissions(tmp_path)
@@ -195,7 +206,7 @@ def test_ledger_survives_a_line_that_was_cut_off(tmp_path):
     assert submissions.confirm(second, "13").element(0) == "13"
 
 
-def test_submit_sends_once_and_again_what_was_lost(slurm):
+def test_submit_sends_once_and_again_what_was_lost(slurm: StandIn) -> None:
     printed = slurm("submit", "--yes")
     assert printed.count("\njob ") == 12  # MaxArraySize is 5: each 6 segmenters are 5 and 1
     assert "at most 90.0 GPU-hours" in printed.replace("\n", " ")
@@ -209,7 +220,7 @@ def test_submit_sends_once_and_again_what_was_lost(slurm):
     ]
 
 
-def test_a_report_that_is_being_made_does_not_count_for_what_is_sent_now(slurm):
+def test_a_report_that_is_being_made_does_not_count_for_what_is_sent_now(slurm: StandIn) -> None:
     slurm("submit", "--yes")
     slurm.queue_all()
     lines = slurm.queue.read_text().splitlines(keepends=True)
@@ -222,12 +233,12 @@ def test_a_report_that_is_being_made_does_not_count_for_what_is_sent_now(slurm):
     ]
 
 
-def test_submit_asks_and_takes_no_for_an_answer(slurm):
+def test_submit_asks_and_takes_no_for_an_answer(slurm: StandIn) -> None:
     assert "Aborted" in slurm("submit", fails=1)
     assert not (slurm.root / "slurm" / "jobs.jsonl").exists()
 
 
-def test_a_refusal_is_one_line_and_the_rest_stays_sent(slurm):
+def test_a_refusal_is_one_line_and_the_rest_stays_sent(slurm: StandIn) -> None:
     accepting = slurm.sbatch.read_text()
     refusing = "echo 'sbatch: error: invalid account' >&2; exit 1"
     slurm.sbatch.write_text(
@@ -238,7 +249,7 @@ def test_a_refusal_is_one_line_and_the_rest_stays_sent(slurm):
     assert [sent.job for sent in Submissions(slurm.root / "slurm").load()] == ["1", "2", None]
 
 
-def test_a_job_sent_but_not_written_down_is_found_by_its_name(slurm):
+def test_a_job_sent_but_not_written_down_is_found_by_its_name(slurm: StandIn) -> None:
     slurm("submit", "--yes")
     ledger = slurm.root / "slurm" / "jobs.jsonl"
     slurm.queue_all()
@@ -249,13 +260,13 @@ def test_a_job_sent_but_not_written_down_is_found_by_its_name(slurm):
     assert json.loads(ledger.read_text().splitlines()[-1])["job"] == "12"
 
 
-def test_nothing_is_sent_while_the_queue_is_not_known(slurm):
+def test_nothing_is_sent_while_the_queue_is_not_known(slurm: StandIn) -> None:
     slurm("submit", "--yes")
     slurm.program("squeue", "exit 1")
     assert "squeue does not answer" in slurm("submit", "--yes", fails=2)
 
 
-def test_cancel_ends_only_the_stage_asked_for(slurm):
+def test_cancel_ends_only_the_stage_asked_for(slurm: StandIn) -> None:
     slurm("submit", "--yes")
     slurm.queue_all()
     assert "cancelled 4 jobs" in slurm("cancel", "synthesise", "--yes")
@@ -268,7 +279,9 @@ def test_cancel_ends_only_the_stage_asked_for(slurm):
     assert "no such stage" in slurm("cancel", "synthesize", "--yes", fails=2)
 
 
-def test_an_array_cancelled_before_it_started_is_one_record_for_all_its_tasks(slurm):
+def test_an_array_cancelled_before_it_started_is_one_record_for_all_its_tasks(
+    slurm: StandIn,
+) -> None:
     slurm("submit", "--yes")
     slurm.queue_all()
     lines = slurm.queue.read_text().splitlines(keepends=True)
@@ -288,9 +301,9 @@ def test_an_array_cancelled_before_it_started_is_one_record_for_all_its_tasks(sl
         (["--failed", "--task", "prepare"], "give one of them"),
     ],
 )
-def test_retry_mistakes(slurm, options, message):
+def test_retry_mistakes(slurm: StandIn, options: list[str], message: str) -> None:
     assert message in slurm("retry", *options, fails=2)
 
 
-def test_logs_of_a_task_that_never_started(slurm):
+def test_logs_of_a_task_that_never_started(slurm: StandIn) -> None:
     assert "has no log yet" in slurm("logs", "prepare", fails=2)

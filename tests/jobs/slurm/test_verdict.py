@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jobs.experiment.plan import Cell, Task
-from jobs.slurm.scheduler import Job
-from jobs.slurm.verdict import Verdict
-from jobs.store.ledger import Finding
+from jobs.slurm.scheduler import Job, Source
+from jobs.slurm.verdict import TaskStatus, Verdict
+from jobs.store.ledger import Finding, ProductState
 
 TASK = Task("train_gan", Cell(0, 0, 6, 0), {}, ("prepare",), "f")
 PROGRESS = {"done": 3, "total": 9, "unit": "images", "note": "", "per_s": 1.0, "left_s": 6.0}
 
 
-def worker(state: str, ago_s: float = 1, **more: object) -> dict[str, object]:
+def worker(state: str, ago_s: float = 1, **more: object) -> dict[str, Any]:
     """What the worker wrote `ago_s` seconds before it is looked at, in the job sent last."""
     values = {"state": state, "fingerprint": "f", "attempts": 1, "slurm_job": "7_1", "host": "n1"}
     return {**values, "ago_s": ago_s, **more}
 
 
-def judged(tmp_path, *, wrote=None, job=None, found="missing", source="sacct", log="", sent=True):
+def judged(
+    tmp_path: Path,
+    *,
+    wrote: dict[str, Any] | None = None,
+    job: tuple[Any, ...] | None = None,
+    found: ProductState = "missing",
+    source: Source = "sacct",
+    log: str = "",
+    sent: bool = True,
+) -> TaskStatus:
     file = tmp_path / "log"
     if log:
         file.write_text(log)
@@ -71,7 +82,14 @@ def judged(tmp_path, *, wrote=None, job=None, found="missing", source="sacct", l
         ),
     ],
 )
-def test_with_slurms_word(tmp_path, wrote, job, state, kind, reason):
+def test_with_slurms_word(
+    tmp_path: Path,
+    wrote: dict[str, Any] | None,
+    job: tuple[Any, ...],
+    state: str,
+    kind: str | None,
+    reason: str,
+) -> None:
     found = judged(tmp_path, wrote=wrote, job=job, log="a line\nno image\n\n")
     assert (found.state, found.kind) == (state, kind)
     assert reason in found.reason and "\n" not in found.reason
@@ -91,18 +109,20 @@ def test_with_slurms_word(tmp_path, wrote, job, state, kind, reason):
         (None, "nothing", "queued", None),
     ],
 )
-def test_without_slurms_word(tmp_path, wrote, source, state, kind):
+def test_without_slurms_word(
+    tmp_path: Path, wrote: dict[str, Any] | None, source: Source, state: str, kind: str | None
+) -> None:
     found = judged(tmp_path, wrote=wrote, source=source)
     assert (found.state, found.kind) == (state, kind)
 
 
-def test_slurms_last_words_tell_of_memory_where_there_is_no_accounting(tmp_path):
+def test_slurms_last_words_tell_of_memory_where_there_is_no_accounting(tmp_path: Path) -> None:
     last = "slurmstepd-n1: error: Exceeded job memory limit\n"
     found = judged(tmp_path, wrote=worker("running"), job=("FAILED",), source="squeue", log=last)
     assert (found.state, found.kind) == ("failed", "memory")
 
 
-def test_a_job_that_ended_unseen_shows_its_last_line(tmp_path):
+def test_a_job_that_ended_unseen_shows_its_last_line(tmp_path: Path) -> None:
     found = judged(tmp_path, source="squeue", log="bash: no such python\n")
     assert (found.state, found.kind) == ("failed", "lost")
     assert "bash: no such python" in found.reason
@@ -125,7 +145,9 @@ def test_a_job_that_ended_unseen_shows_its_last_line(tmp_path):
         ("error: Detected 1 oom_kill event in StepId=7.batch. Some of the step tasks", "memory"),
     ],
 )
-def test_the_last_words_tell_where_slurm_has_forgotten_the_job(tmp_path, wrote, words, kind):
+def test_the_last_words_tell_where_slurm_has_forgotten_the_job(
+    tmp_path: Path, wrote: dict[str, Any] | None, words: str, kind: str | None
+) -> None:
     log = f"step 1\nslurmstepd-n1: {words}\nin_job.sh: line 60: 12 Killed\n"
     found = judged(tmp_path, wrote=wrote, source="squeue", log=log)
     assert (found.state, found.kind) == ("failed", kind)
@@ -135,7 +157,7 @@ def test_the_last_words_tell_where_slurm_has_forgotten_the_job(tmp_path, wrote, 
     assert judged(tmp_path, wrote=wrote, source="squeue", log=said_by_python).kind == "lost"
 
 
-def test_products_count_before_everything(tmp_path):
+def test_products_count_before_everything(tmp_path: Path) -> None:
     failed = worker("failed", kind="error", reason="x")
     assert judged(tmp_path, wrote=failed, job=("FAILED",), found="done").state == "done"
     stale = judged(tmp_path, wrote=worker("done"), found="stale", source="nothing")
@@ -143,7 +165,7 @@ def test_products_count_before_everything(tmp_path):
     assert judged(tmp_path, sent=False).state == "todo"
 
 
-def test_progress_is_that_of_the_running_attempt(tmp_path):
+def test_progress_is_that_of_the_running_attempt(tmp_path: Path) -> None:
     running = worker("running", progress=PROGRESS)
     assert judged(tmp_path, wrote=running, job=("RUNNING",)).progress == PROGRESS
     assert judged(tmp_path, wrote=running, job=("PENDING",)).progress is None

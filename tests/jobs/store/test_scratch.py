@@ -1,25 +1,29 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import jobs.store.scratch as scratch_module
 from jobs.experiment.loading import parse_experiment
-from jobs.experiment.plan import make_plan
+from jobs.experiment.plan import Plan, make_plan
 from jobs.store.manifest import digest_files
 from jobs.store.scratch import cohort_folder
 from jobs.store.storage import Storage
 
+Staged = tuple[Plan, Storage, Path]
 NAMES = ("subjects.csv", "images-000.h5")
 
 
 @pytest.fixture
-def staged(tmp_path, monkeypatch):
+def staged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Staged:
     """A cohort in storage, and a job whose node has an empty disk."""
     experiment = parse_experiment(
         {
@@ -44,11 +48,13 @@ def staged(tmp_path, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def task_ends(monkeypatch):
+def task_ends(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """Let the task that came first end, as its process would."""
-    ends = []
+    ends: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
 
-    def finalize(_, leave, arguments, *, exitpriority):
+    def finalize(
+        _: object, leave: Callable[..., None], arguments: tuple[Any, ...], *, exitpriority: int
+    ) -> None:
         ends.append((leave, arguments))
 
     monkeypatch.setattr(scratch_module, "Finalize", finalize)
@@ -69,7 +75,7 @@ def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in files if path.suffix not in bookkeeping)
 
 
-def test_shards_are_copied_once(staged):
+def test_shards_are_copied_once(staged: Staged) -> None:
     plan, storage, scratch = staged
     folder = cohort_folder(plan, storage)
     assert folder.is_relative_to(scratch)
@@ -78,14 +84,18 @@ def test_shards_are_copied_once(staged):
     assert cohort_folder(plan, storage) == folder
 
 
-def test_outside_a_job_and_unasked_they_stay_where_they_are(staged, monkeypatch):
+def test_outside_a_job_and_unasked_they_stay_where_they_are(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan, storage, scratch = staged
     monkeypatch.delenv("SLURM_JOB_ID")
     assert cohort_folder(plan, storage) == storage.cohort
     assert not list(scratch.iterdir())
 
 
-def test_what_was_damaged_in_storage_is_not_copied(staged, caplog):
+def test_what_was_damaged_in_storage_is_not_copied(
+    staged: Staged, caplog: pytest.LogCaptureFixture
+) -> None:
     plan, storage, scratch = staged
     (storage.cohort / "images-000.h5").write_text("damaged since")
     assert cohort_folder(plan, storage) == storage.cohort
@@ -94,7 +104,9 @@ def test_what_was_damaged_in_storage_is_not_copied(staged, caplog):
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("garbled000.h5")])
-def test_a_copy_damaged_since_is_made_again(staged, damage):
+def test_a_copy_damaged_since_is_made_again(
+    staged: Staged, damage: Callable[[Path], object]
+) -> None:
     plan, storage, _ = staged
     folder = cohort_folder(plan, storage)
     damage(folder / "images-000.h5")
@@ -102,7 +114,9 @@ def test_a_copy_damaged_since_is_made_again(staged, damage):
     assert [(folder / name).read_text() for name in NAMES] == list(NAMES)
 
 
-def test_the_last_task_on_the_node_removes_the_copy(staged, task_ends):
+def test_the_last_task_on_the_node_removes_the_copy(
+    staged: Staged, task_ends: Callable[[], None]
+) -> None:
     plan, storage, scratch = staged
     for _ in range(2):
         cohort_folder(plan, storage)
@@ -113,7 +127,7 @@ def test_the_last_task_on_the_node_removes_the_copy(staged, task_ends):
 
 
 @pytest.mark.parametrize("in_a_child", [False, True])
-def test_the_end_of_a_process_is_the_end_of_its_copy(staged, in_a_child):
+def test_the_end_of_a_process_is_the_end_of_its_copy(staged: Staged, in_a_child: bool) -> None:
     plan, _, scratch = staged
     experiment = plan.experiment.model_dump_json()
     code = (
@@ -137,7 +151,9 @@ def test_the_end_of_a_process_is_the_end_of_its_copy(staged, in_a_child):
     assert files_in(scratch) == []
 
 
-def test_what_a_killed_task_had_begun_to_copy_goes_too(staged, task_ends):
+def test_what_a_killed_task_had_begun_to_copy_goes_too(
+    staged: Staged, task_ends: Callable[[], None]
+) -> None:
     plan, storage, scratch = staged
     folder = cohort_folder(plan, storage)
     task_ends()
@@ -149,17 +165,19 @@ def test_what_a_killed_task_had_begun_to_copy_goes_too(staged, task_ends):
     assert files_in(scratch) == []
 
 
-def test_tasks_that_start_at_once_share_one_whole_copy(staged, monkeypatch):
+def test_tasks_that_start_at_once_share_one_whole_copy(
+    staged: Staged, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan, storage, _ = staged
-    copies = []
-    copyfile = scratch_module.shutil.copyfile
+    copies: list[str] = []
+    copyfile = shutil.copyfile
 
-    def slowly(source, target):
+    def slowly(source: Path, target: Path) -> None:
         copies.append(source.name)
         time.sleep(0.2)
         copyfile(source, target)
 
-    monkeypatch.setattr(scratch_module.shutil, "copyfile", slowly)
+    monkeypatch.setattr(shutil, "copyfile", slowly)
     with ThreadPoolExecutor(4) as tasks:
         folders = list(tasks.map(lambda _: cohort_folder(plan, storage), range(4)))
     assert len(set(folders)) == 1 and folders[0] != storage.cohort

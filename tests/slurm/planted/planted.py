@@ -36,6 +36,7 @@ def _load_real() -> Any:
 
     path = Path(jobs.__file__).with_name("stages") / "run.py"
     spec = importlib.util.spec_from_file_location("jobs.real_stages", path)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules["jobs.real_stages"] = module
     spec.loader.exec_module(module)
@@ -74,6 +75,7 @@ class _Paced:
 
 
 _planted = _read()
+Context: type[Any]
 if _planted["fake"]:
     Context = _FakeContext
 else:

@@ -3,15 +3,22 @@
 The worker under test stays as it is; only what it runs is another, or misbehaves on request.
 """
 
+from __future__ import annotations
+
 import importlib.abc
+import importlib.machinery
 import importlib.util
 import os
 import sys
+import types
+from collections.abc import Sequence
 from pathlib import Path
 
 
 class _Planted(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         if name != "jobs.stages.run":
             return None
         return importlib.util.spec_from_file_location(name, Path(__file__).with_name("planted.py"))
