@@ -18,13 +18,13 @@ from gansfer.errors import UserError
 from jobs.commands.cluster_cli import register
 from jobs.commands.display import Display
 from jobs.commands.product_cli import register as register_products
-from jobs.commands.sending import refuse_outdated
 from jobs.commands.status_view import wide_console
+from jobs.commands.submitting import refuse_outdated
 from jobs.experiment.loading import experiment_schema, load_experiment, save_experiment
 from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan, make_plan
 from jobs.experiment.resources import STAGES
-from jobs.slurm.job_ids import Submissions
+from jobs.slurm.job_record import JobRecord
 from jobs.slurm.status import look_up
 from jobs.store.ledger import Ledger
 from jobs.store.storage import Storage
@@ -67,7 +67,7 @@ def run(
     check_machine(experiment, n_workers)
     plan, storage = make_plan(experiment), Storage(experiment)
     # Jobs in a queue read the file that is written here.
-    refuse_outdated(plan, storage, look_up(Submissions(storage.submissions)))
+    refuse_outdated(plan, storage, look_up(JobRecord(storage.submissions)))
     _remember(experiment, storage)
     chosen = plan if until is None else _until(plan, until)
     console = Console()

@@ -13,21 +13,21 @@ import typer
 from rich.live import Live
 
 from gansfer.errors import UserError
-from jobs.commands.sending import (
+from jobs.commands.status_view import status_view, wide_console
+from jobs.commands.submitting import (
+    confirm_and_submit,
     look_up_queue,
-    look_up_to_send,
+    look_up_to_submit,
     not_done,
     print_scripts,
     refuse_outdated,
-    send_and_tell,
 )
-from jobs.commands.status_view import status_view, wide_console
 from jobs.experiment.loading import load_experiment
 from jobs.experiment.plan import Plan, make_plan
 from jobs.experiment.resources import STAGES
 from jobs.slurm import scheduler
 from jobs.slurm.arrays import Scale
-from jobs.slurm.job_ids import Submissions
+from jobs.slurm.job_record import JobRecord
 from jobs.slurm.status import experiment_status, look_up
 from jobs.store.storage import Storage
 
@@ -35,7 +35,7 @@ ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="the experiment's YAML file, or its folder")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="print the sbatch scripts, send nothing")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="print the sbatch scripts, submit nothing")]
 WATCH_EVERY_S = 30.0
 
 
@@ -49,19 +49,19 @@ def register(app: typer.Typer) -> None:
 
 
 def submit_command(config: ConfigPath, yes: Yes = False, dry_run: DryRun = False) -> None:
-    """Send what is not done and not queued to SLURM. Run it again at any time: nothing doubles."""
+    """Submit what is not done and not queued. Run it again at any time: nothing doubles."""
     plan, storage = _open(config)
-    submissions = Submissions(storage.submissions)
+    record = JobRecord(storage.submissions)
     if dry_run:
-        submitted = look_up_queue(submissions)
+        submitted = look_up_queue(record)
         refuse_outdated(plan, storage, submitted)
         wanted = not_done(plan, storage) - set(submitted.queued)
         print_scripts(plan, storage, submitted, wanted, Scale())
         return
-    with submissions.locked():
-        submitted = look_up_to_send(plan, storage)
+    with record.locked():
+        submitted = look_up_to_submit(plan, storage)
         wanted = not_done(plan, storage) - set(submitted.queued)
-        send_and_tell(plan, storage, submitted, wanted, Scale(), yes=yes)
+        confirm_and_submit(plan, storage, submitted, wanted, Scale(), yes=yes)
 
 
 def retry_command(
@@ -84,13 +84,13 @@ def retry_command(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Send failed tasks again, and those that they blocked; what waits for them waits on."""
+    """Submit failed tasks again, and those that they blocked; what waits for them waits on."""
     if failed and task:
         raise UserError("--failed and --task: give one of them")
     times, memory = _factor("--time", time_factor), _factor("--mem", memory_factor)
     plan, storage = _open(config)
-    with Submissions(storage.submissions).locked():
-        submitted = look_up_to_send(plan, storage)
+    with JobRecord(storage.submissions).locked():
+        submitted = look_up_to_submit(plan, storage)
         states = {t.task: t.state for t in experiment_status(plan, storage, submitted).tasks}
         if task:
             _check_tasks(plan, task)
@@ -106,7 +106,7 @@ def retry_command(
         if dry_run:
             print_scripts(plan, storage, submitted, wanted, scale)
         else:
-            send_and_tell(plan, storage, submitted, wanted, scale, yes=yes)
+            confirm_and_submit(plan, storage, submitted, wanted, scale, yes=yes)
 
 
 def status_command(
@@ -118,20 +118,20 @@ def status_command(
 ) -> None:
     """Print how every stage stands, what runs and how far it is, and why tasks failed."""
     plan, storage = _open(config)
-    submissions = Submissions(storage.submissions)
+    record = JobRecord(storage.submissions)
     if as_json:
-        found = experiment_status(plan, storage, look_up(submissions))
+        found = experiment_status(plan, storage, look_up(record))
         typer.echo(json.dumps(found.as_json(), indent=1))
         return
     console = wide_console()
-    found = experiment_status(plan, storage, look_up(submissions))
+    found = experiment_status(plan, storage, look_up(record))
     if not watch or not console.is_terminal:
         console.print(status_view(found, plan))
         return
     with Live(status_view(found, plan), console=console, auto_refresh=False) as live:
         while found.count("running") or found.count("queued"):
             time.sleep(WATCH_EVERY_S)
-            found = experiment_status(plan, storage, look_up(submissions))
+            found = experiment_status(plan, storage, look_up(record))
             live.update(status_view(found, plan), refresh=True)
 
 
@@ -143,9 +143,9 @@ def logs_command(
     """Print a task's own log, and what its last SLURM job has printed."""
     plan, storage = _open(config)
     _check_tasks(plan, [task])
-    submissions = Submissions(storage.submissions)
-    element = look_up(submissions).element(task)
-    files = [storage.log(plan.by_id[task]), *([submissions.log(element)] if element else [])]
+    record = JobRecord(storage.submissions)
+    element = look_up(record).element(task)
+    files = [storage.log(plan.by_id[task]), *([record.log(element)] if element else [])]
     there = [file for file in files if file.exists()]
     if not there:
         raise UserError(f"{task}: has no log yet; it was not started")
@@ -164,17 +164,17 @@ def cancel_command(
     plan, storage = _open(config)
     if stage is not None and stage not in STAGES:
         raise UserError(f"{stage}: no such stage; there are {', '.join(STAGES)}")
-    submissions = Submissions(storage.submissions)
-    ids = look_up_queue(submissions).elements_to_cancel(stage)
+    record = JobRecord(storage.submissions)
+    ids = look_up_queue(record).elements_to_cancel(stage)
     if not ids:
         typer.echo("nothing to cancel: no job of this experiment is queued or running")
         return
     if not yes:
         typer.confirm(f"cancel {len(ids)} jobs of {plan.experiment.name}?", abort=True)
-    with submissions.locked():  # asked again: what was sent meanwhile is to end too
-        ids = look_up_queue(submissions).elements_to_cancel(stage)
+    with record.locked():  # asked again: what was submitted meanwhile is to end too
+        ids = look_up_queue(record).elements_to_cancel(stage)
         scheduler.cancel(ids)
-    typer.echo(f"cancelled {len(ids)} jobs; gansfer submit sends them again")
+    typer.echo(f"cancelled {len(ids)} jobs; gansfer submit starts them again")
 
 
 def _open(config: Path) -> tuple[Plan, Storage]:

@@ -50,7 +50,7 @@ def status_view(status: ExperimentStatus, plan: Plan) -> RenderableType:
 
 
 def submission_table(plan: Plan, arrays: Sequence[Array], queued: Collection[str]) -> Table:
-    """What would be sent, with what it asks for and what it costs at most."""
+    """What would be submitted, with what it asks for and what it costs at most."""
     gpu_hours = sum(array.gpu_hours for array in arrays)
     columns = ("stage", "labels", "tasks", "queued", "each", "time", "GPU-hours")
     table = _table(f"{plan.experiment.name}: at most {gpu_hours:,.1f} GPU-hours", columns)

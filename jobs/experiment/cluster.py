@@ -37,7 +37,8 @@ class ClusterSettings(Settings):
     mail: str | None = Field(None, description="address told of failures and of the report")
     array_parallelism: Count = Field(64, description="tasks of one array that run at once")
     max_array_size: Count = Field(
-        1000, description="longer arrays are sent in chunks; the cluster's own limit counts too"
+        1000,
+        description="longer arrays are cut into chunks; the cluster's own limit counts too",
     )
     max_requeues: CountOrZero = Field(20, description="then a preempted task counts as failed")
     signal_before_end_s: Count = Field(180, description="SIGUSR2 this long before the time limit")

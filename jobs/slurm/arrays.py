@@ -1,4 +1,4 @@
-"""Which tasks are sent together: arrays of one stage and label count, in chunks. Pure."""
+"""Which tasks are submitted together: arrays of one stage and label count, in chunks. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Scale:
 
 @dataclass(frozen=True)
 class Array:
-    """Tasks of one stage and label count that are to be sent together."""
+    """Tasks of one stage and label count that are to be submitted together."""
 
     stage: StageName
     labels: int | None
@@ -50,14 +50,14 @@ class Array:
         return len(self.tasks) * self.ask.time_h * self.ask.gpus
 
 
-def arrays_to_send(
+def arrays_to_submit(
     plan: Plan, wanted: Collection[str], array_size: int, scale: Scale | None = None
 ) -> list[Array]:
     """The wanted tasks as arrays, in the plan's order.
 
     Args:
         plan: the experiment's tasks.
-        wanted: ids of those to send.
+        wanted: ids of those to submit.
         array_size: the most elements an array may have; longer ones are cut into chunks.
         scale: tasks that get more time and memory than the experiment says; each array's alike.
     """

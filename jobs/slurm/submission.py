@@ -24,7 +24,7 @@ from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan
 from jobs.slurm import scheduler
 from jobs.slurm.arrays import Array, jobs_needed
-from jobs.slurm.job_ids import Sent, Submissions
+from jobs.slurm.job_record import JobRecord, Submission
 from jobs.slurm.sbatch import python_command, sbatch_parameters
 from jobs.store.storage import Storage
 from jobs.worker.run import BUSY, STOPPED, run_task
@@ -42,59 +42,59 @@ def array_size(experiment: Experiment) -> int:
     return min(experiment.cluster.max_array_size, there or experiment.cluster.max_array_size)
 
 
-def send(
+def submit_arrays(
     arrays: Sequence[Array],
     plan: Plan,
     storage: Storage,
     queued: dict[str, str],
-) -> Iterator[Sent]:
-    """Send the arrays one by one, yielding each as SLURM has accepted it and it is on record.
+) -> Iterator[Submission]:
+    """Submit the arrays one by one, yielding each as SLURM has accepted it and it is on record.
 
     Ctrl-C takes effect between two arrays. What is queued already and needs a task that is
-    sent now (a retry) is made to wait for it at once: another array may be refused.
+    submitted now (a retry) is made to wait for it at once: another array may be refused.
 
     Args:
         arrays: in an order in which they can run.
         plan: the experiment's tasks.
-        storage: where the ledger is.
+        storage: where the record of jobs is.
         queued: for each task in the queue, the array that it is in; updated.
 
     Raises:
-        UserError: sbatch refused; what was sent before stays sent, and on record.
+        UserError: sbatch refused; what was submitted before stays submitted, and on record.
     """
-    submissions = Submissions(storage.submissions)
+    record = JobRecord(storage.submissions)
     python = python_command(plan.experiment, storage)
     for array in arrays:
         ids = [task.id for task in array.tasks]
         after = jobs_needed(array.tasks, queued)
         with _unbroken():
-            sent = submissions.announce(plan.experiment.name, array)
-            job = _sbatch(array, sent.name, after, plan.experiment, storage, python)
-            sent = submissions.confirm(sent, job)
+            submission = record.announce(plan.experiment.name, array)
+            job = _sbatch(array, submission.name, after, plan.experiment, storage, python)
+            submission = record.confirm(submission, job)
             queued.update(dict.fromkeys(ids, job))
             let_wait_for({job}, plan, queued)
-        yield sent
+        yield submission
 
 
-def let_wait_for(sent: Collection[str], plan: Plan, queued: dict[str, str]) -> None:
-    """Let each array in the queue wait for those of `sent` that it needs and is older than.
+def let_wait_for(submitted: Collection[str], plan: Plan, queued: dict[str, str]) -> None:
+    """Let each array in the queue wait for those of `submitted` that it needs and is older than.
 
     Its new dependency names all that it needs and that has not ended, not only what is new.
     """
     for waiting in sorted(set(queued.values()), key=int):
         tasks = [plan.by_id[task_id] for task_id, job in queued.items() if job == waiting]
         needed = jobs_needed(tasks, queued)
-        if any(int(job) > int(waiting) for job in needed if job in sent):
+        if any(int(job) > int(waiting) for job in needed if job in submitted):
             scheduler.wait_also_for(waiting, needed)
 
 
-def finish_cut_off(sent: Sent, storage: Storage) -> None:
-    """Write what submitit had not yet written when it was killed: the pickles of a sent array.
+def finish_interrupted(submission: Submission, storage: Storage) -> None:
+    """Write what submitit had not yet written when it was killed: the pickles of a submitted array.
 
     A job that has started waits for its own for a minute.
     """
-    for index, task_id in enumerate(sent.tasks):
-        paths = submitit.core.utils.JobPaths(_job_folder(storage), job_id=sent.element(index))
+    for index, task_id in enumerate(submission.tasks):
+        paths = submitit.core.utils.JobPaths(_job_folder(storage), job_id=submission.element(index))
         if not paths.submitted_pickle.exists():
             paths.folder.mkdir(parents=True, exist_ok=True)
             call = submitit.core.utils.DelayedSubmission(
@@ -176,7 +176,7 @@ def _refusal(said: str) -> str:
     then = (
         "submit again when some of your jobs have ended" if too_many else "mend it and submit again"
     )
-    return f"{[*lines, *too_many][-1]}; {then}: what was sent stays sent"
+    return f"{[*lines, *too_many][-1]}; {then}: what was submitted stays submitted"
 
 
 def _remove_leftovers(storage: Storage) -> None:

@@ -91,15 +91,15 @@ class TaskStatus:
 class Verdict:
     """Everything known of one task.
 
-    `worker` is what its last attempt with today's settings wrote; `element` is the last job sent
-    for it (`sent_as_is`: with today's settings), and `job` what SLURM says of that.
+    `worker` is what its last attempt with the current settings wrote; `element` is its last job
+    (`is_current`: submitted with the current settings), and `job` what SLURM says of that.
     """
 
     task: Task
     worker: dict[str, Any]
     job: Job | None
     element: str | None
-    sent_as_is: bool
+    is_current: bool
     source: scheduler.Source
     log: Path
     patience_s: float
@@ -115,7 +115,7 @@ class Verdict:
             if mine.get("state") in ("failed", "blocked"):
                 return self._by_worker(mine)  # it has just ended; SLURM does not know yet
             return self._running(mine)
-        if self.job is not None and self.sent_as_is:
+        if self.job is not None and self.is_current:
             return self._ended(self.job, mine, finding)
         return self._without_job(finding)
 
@@ -124,9 +124,9 @@ class Verdict:
             return self._by_worker(self.worker)
         if finding.state == "stale":
             return self._status("stale", reason=finding.why)
-        if self.sent_as_is and not self.worker:
+        if self.is_current and not self.worker:
             if self.source == "nothing":
-                return self._status("queued", reason="was sent; SLURM was not asked")
+                return self._status("queued", reason="was submitted; SLURM was not asked")
             if self.log.exists():
                 return self._forgotten(f"ended unseen: {_last_line(self.log)}")
         return self._status("todo")

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from jobs.experiment.loading import merged
-from jobs.slurm.job_ids import Submissions
+from jobs.slurm.job_record import JobRecord
 
 BASE: dict[str, Any] = {
     "name": "one",
@@ -105,9 +105,9 @@ class StandIn:
     def queue_all(self, state: str = "PENDING") -> None:
         """Let squeue show everything in the ledger in this state."""
         lines = []
-        for sent in Submissions(self.root / "slurm").load():
-            for index in range(len(sent.tasks)):
-                lines.append(f"{sent.element(index)}|{state}|Priority|{sent.name}\n")
+        for submission in JobRecord(self.root / "slurm").load():
+            for index in range(len(submission.tasks)):
+                lines.append(f"{submission.element(index)}|{state}|Priority|{submission.name}\n")
         self.queue.write_text("".join(lines))
 
     def end(self, *arrays: str, state: str = "") -> None:

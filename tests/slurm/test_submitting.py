@@ -52,7 +52,7 @@ def test_submitting_twice_sends_nothing_more(trial: Callable[..., Trial]) -> Non
     one.gansfer("submit", "--yes")
     queued = one.elements()
     assert len(queued) == 12
-    assert "nothing to send: 0 of 12 tasks are done, 12 queued or running" in one.gansfer(
+    assert "nothing to submit: 0 of 12 tasks are done, 12 queued or running" in one.gansfer(
         "submit", "--yes"
     )
     assert one.elements() == queued
@@ -77,7 +77,7 @@ def test_submission_cut_off_is_completed_by_another_and_never_doubled(
 ) -> None:
     one = trial("cut-off", grid=SMALL)
     one.plant(prepare="held")
-    # An sbatch in front of the real one: at the third array, the job is sent, and then ...
+    # An sbatch in front of the real one: at the third array, the job is submitted, and then ...
     real = shutil.which("sbatch", path=one.environment["PATH"])
     folder = tmp_path / "bin"
     folder.mkdir()
@@ -143,16 +143,16 @@ def test_a_task_whose_input_never_came_ends_as_blocked_and_names_it(
     assert one.wait_for_end()["counts"]["done"] == 12
 
 
-def test_ledger_of_jobs_that_slurm_has_forgotten(trial: Callable[..., Trial]) -> None:
+def test_record_of_jobs_that_slurm_has_forgotten(trial: Callable[..., Trial]) -> None:
     one = trial("purged", grid=SMALL)
     one.gansfer("submit", "--yes")
     one.wait_for_end()
-    ledger = one.root / "slurm" / "jobs.jsonl"
-    lines = [json.loads(line) for line in ledger.read_text().splitlines()]
+    record = one.root / "slurm" / "jobs.jsonl"
+    lines = [json.loads(line) for line in record.read_text().splitlines()]
     for line in lines:
         if "job" in line:
             line["job"] = str(int(line["job"]) + 500_000)
-    ledger.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
+    record.write_text("\n".join(json.dumps(line) for line in lines) + "\n")
     shutil.rmtree(one.root / "gan" / "seed-0" / "fold-0" / "labels-01")
     before = one.status()
     assert before["tasks"][GAN]["state"] == "todo"

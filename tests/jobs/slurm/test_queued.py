@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from jobs.slurm.job_ids import Submissions
+from jobs.slurm.job_record import JobRecord
 from tests.jobs.stand_in import StandIn
 
 GAN = "train_gan/seed-0/fold-0/labels-01/group-0"
@@ -37,10 +37,12 @@ def test_nothing_is_sent_under_jobs_of_other_settings(
     for command in ("submit", "retry"):
         said = slurm(command, "--yes", fails=2)
         assert said.startswith(f"error: {told}") and len(said.splitlines()) == 1
-        assert said.endswith(f"first end what was sent with them: gansfer cancel {slurm.root}\n")
+        assert said.endswith(
+            f"first end what was submitted with them: gansfer cancel {slurm.root}\n"
+        )
     assert (slurm.root / "experiment.yaml").read_text() == before
-    assert len(Submissions(slurm.root / "slurm").load()) == 12
-    assert "cancelled 28 jobs" in slurm("cancel", "--yes")  # by the ledger, not by today's plan
+    assert len(JobRecord(slurm.root / "slurm").load()) == 12
+    assert "cancelled 28 jobs" in slurm("cancel", "--yes")  # by the record, not by the current plan
     slurm.queue.write_text("")
     slurm("submit", "--yes")
     assert (slurm.root / "experiment.yaml").read_text() != before
@@ -76,7 +78,7 @@ def test_cancel_says_so_when_the_queue_is_not_known(slurm: StandIn) -> None:
 def test_cancel_is_refused_while_a_submission_is_under_way(slurm: StandIn) -> None:
     slurm("submit", "--yes")
     slurm.queue_all()
-    with Submissions(slurm.root / "slurm").locked():
+    with JobRecord(slurm.root / "slurm").locked():
         assert "another gansfer is submitting" in slurm("cancel", "--yes", fails=2)
     assert not slurm.cancelled.exists()
 
@@ -103,7 +105,7 @@ def test_what_is_queued_waits_for_a_retry_that_was_killed(slurm: StandIn) -> Non
     slurm.queue_all()
     slurm.end("2", "3")
     slurm.program("scontrol", telling)
-    assert "nothing to send" in slurm("submit", "--yes")
+    assert "nothing to submit" in slurm("submit", "--yes")
     assert slurm.updates()[:2] == [
         "JobId=4 Dependency=afterany:1:13",
         "JobId=5 Dependency=afterany:1:14",
@@ -120,7 +122,7 @@ def test_what_is_queued_waits_for_a_retry_that_was_killed(slurm: StandIn) -> Non
             "QOSMaxSubmitJobPerUserLimit; submit again when some of your jobs have ended: what was",
         ),
         ("sbatch: error: invalid account", "invalid account; mend it and submit again: what was"),
-        ("", "it gave no reason; mend it and submit again: what was sent stays sent"),
+        ("", "it gave no reason; mend it and submit again: what was submitted stays submitted"),
     ],
 )
 def test_a_refusal_says_what_to_do_and_leaves_no_litter(
@@ -155,10 +157,10 @@ def test_a_dry_run_prints_what_would_be_sent_and_no_more(slurm: StandIn) -> None
     assert not slurm.root.exists()
     slurm("submit", "--yes")
     slurm.queue_all()
-    assert "nothing to send: 0 of 28 tasks are done, 28 queued" in slurm("submit", "--dry-run")
+    assert "nothing to submit: 0 of 28 tasks are done, 28 queued" in slurm("submit", "--dry-run")
     slurm.end("2")
     printed = slurm("submit", "--dry-run")
     assert printed.count("#!/bin/bash") == 1
     assert "# job 13: train_gan" in printed and "dependency=afterany:1\n" in printed
     slurm.configure(gan={"latent_size": 16})
-    assert "with other settings than today's" in slurm("submit", "--dry-run", fails=2)
+    assert "with other settings than the current ones" in slurm("submit", "--dry-run", fails=2)

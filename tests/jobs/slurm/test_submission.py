@@ -16,9 +16,9 @@ from gansfer.errors import UserError
 from jobs.experiment.loading import parse_experiment
 from jobs.experiment.model import Experiment
 from jobs.experiment.plan import make_plan
-from jobs.slurm.arrays import Scale, arrays_to_send
+from jobs.slurm.arrays import Scale, arrays_to_submit
 from jobs.slurm.container import container_command
-from jobs.slurm.job_ids import Submissions
+from jobs.slurm.job_record import JobRecord
 from jobs.slurm.submission import script_for
 from jobs.store.image_digest import running_image_digest
 from jobs.store.storage import Storage
@@ -35,16 +35,16 @@ def script(tmp_path: Path, stage: str, after: Sequence[str] = (), **changes: Any
     experiment = experiment_with(tmp_path, **changes)
     plan = make_plan(experiment)
     wanted = {task.id for task in plan.of_stage(stage)}
-    array = arrays_to_send(plan, wanted, 1000)[0]
+    array = arrays_to_submit(plan, wanted, 1000)[0]
     return script_for(array, "name", after, experiment, Storage(experiment))
 
 
 def test_arrays_are_cut_at_the_largest_size_and_scaled_apart(tmp_path: Path) -> None:
     plan = make_plan(experiment_with(tmp_path))
     everything = {task.id for task in plan.tasks}
-    sizes = [len(array.tasks) for array in arrays_to_send(plan, everything, 4)]
+    sizes = [len(array.tasks) for array in arrays_to_submit(plan, everything, 4)]
     assert sizes == [1, 2, 2, 2, 2, 4, 2, 4, 2, 3, 3, 1]
-    arrays = arrays_to_send(plan, everything, 4, Scale(frozenset({GAN}), 2, 3))
+    arrays = arrays_to_submit(plan, everything, 4, Scale(frozenset({GAN}), 2, 3))
     asks = {tuple(t.id for t in array.tasks): array.ask for array in arrays}
     assert (asks[(GAN,)].time_h, asks[(GAN,)].memory_gb) == (16, 96)
     other = GAN.replace("fold-0", "fold-1")
@@ -55,7 +55,7 @@ def test_what_a_task_had_last_counts_where_it_is_more(tmp_path: Path) -> None:
     plan = make_plan(experiment_with(tmp_path))
     gans = [task.id for task in plan.of_stage("train_gan")]
     last = {gans[0]: (16, 32), gans[1]: (2, 64), gans[2]: (8, 32)}
-    arrays = arrays_to_send(plan, gans, 1000, Scale(frozenset(gans[:1]), 2, 1, last))
+    arrays = arrays_to_submit(plan, gans, 1000, Scale(frozenset(gans[:1]), 2, 1, last))
     asks = {task.id: (a.ask.time_h, a.ask.memory_gb) for a in arrays for task in a.tasks}
     assert asks == dict(zip(gans, [(32, 32), (8, 64), (8, 32), (8, 32)], strict=True))
     assert len(arrays) == 3  # of one label count the last two ask alike, and go together
@@ -63,7 +63,7 @@ def test_what_a_task_had_last_counts_where_it_is_more(tmp_path: Path) -> None:
 
 def test_gpu_hours_are_tasks_times_limit_times_gpus(tmp_path: Path) -> None:
     plan = make_plan(experiment_with(tmp_path))
-    hours = {a.stage: a.gpu_hours for a in arrays_to_send(plan, {t.id for t in plan.tasks}, 1000)}
+    hours = {a.stage: a.gpu_hours for a in arrays_to_submit(plan, {t.id for t in plan.tasks}, 1000)}
     assert hours["train_gan"] == 2 * 8 and hours["prepare"] == 0
 
 
@@ -191,19 +191,19 @@ def test_container_mistakes_are_found_at_submission(
         container_command(experiment, Storage(experiment))
 
 
-def test_ledger_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
+def test_record_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
     plan = make_plan(experiment_with(tmp_path))
-    prepare, gans = arrays_to_send(plan, {task.id for task in plan.tasks}, 1000)[:2]
-    submissions = Submissions(tmp_path)
-    first = submissions.announce("one", gans)
-    submissions.confirm(first, "12")
-    with submissions.path.open("a") as ledger:
-        ledger.write('{"name": "one.tra')
-    second = submissions.announce("one", prepare)
-    loaded = submissions.load()
-    assert [sent.job for sent in loaded] == ["12", None]
+    prepare, gans = arrays_to_submit(plan, {task.id for task in plan.tasks}, 1000)[:2]
+    record = JobRecord(tmp_path)
+    first = record.announce("one", gans)
+    record.confirm(first, "12")
+    with record.path.open("a") as file:
+        file.write('{"name": "one.tra')
+    second = record.announce("one", prepare)
+    loaded = record.load()
+    assert [submission.job for submission in loaded] == ["12", None]
     assert loaded[0].element(1) == "12_1" and loaded[1] == second
-    assert submissions.confirm(second, "13").element(0) == "13"
+    assert record.confirm(second, "13").element(0) == "13"
 
 
 def test_submit_sends_once_and_again_what_was_lost(slurm: StandIn) -> None:
@@ -211,7 +211,7 @@ def test_submit_sends_once_and_again_what_was_lost(slurm: StandIn) -> None:
     assert printed.count("\njob ") == 12  # MaxArraySize is 5: each 6 segmenters are 5 and 1
     assert "at most 90.0 GPU-hours" in printed.replace("\n", " ")
     slurm.queue_all()
-    assert "nothing to send: 0 of 28 tasks are done, 28 queued" in slurm("submit", "--yes")
+    assert "nothing to submit: 0 of 28 tasks are done, 28 queued" in slurm("submit", "--yes")
     lines = slurm.queue.read_text().splitlines(keepends=True)
     slurm.queue.write_text("".join(line for line in lines if not line.startswith("2_")))
     again = slurm("submit", "--yes")
@@ -246,18 +246,18 @@ def test_a_refusal_is_one_line_and_the_rest_stays_sent(slurm: StandIn) -> None:
     )
     printed = slurm("submit", "--yes", fails=2)
     assert "error: train_gan: sbatch refused: " in printed and "invalid account" in printed
-    assert [sent.job for sent in Submissions(slurm.root / "slurm").load()] == ["1", "2", None]
+    assert [one.job for one in JobRecord(slurm.root / "slurm").load()] == ["1", "2", None]
 
 
 def test_a_job_sent_but_not_written_down_is_found_by_its_name(slurm: StandIn) -> None:
     slurm("submit", "--yes")
-    ledger = slurm.root / "slurm" / "jobs.jsonl"
+    record = slurm.root / "slurm" / "jobs.jsonl"
     slurm.queue_all()
-    lines = ledger.read_text().splitlines()
+    lines = record.read_text().splitlines()
     assert json.loads(lines[-1])["job"] == "12"
-    ledger.write_text("\n".join(lines[:-1]) + "\n")
+    record.write_text("\n".join(lines[:-1]) + "\n")
     assert "28 queued" in slurm("submit", "--yes")
-    assert json.loads(ledger.read_text().splitlines()[-1])["job"] == "12"
+    assert json.loads(record.read_text().splitlines()[-1])["job"] == "12"
 
 
 def test_nothing_is_sent_while_the_queue_is_not_known(slurm: StandIn) -> None:

@@ -18,7 +18,7 @@ PROGRESS = {"done": 3, "total": 9, "unit": "images", "note": "", "per_s": 1.0, "
 
 
 def worker(state: str, ago_s: float = 1, **more: object) -> dict[str, Any]:
-    """What the worker wrote `ago_s` seconds before it is looked at, in the job sent last."""
+    """What the worker wrote `ago_s` seconds before it is looked at, in the job submitted last."""
     values = {"state": state, "fingerprint": "f", "attempts": 1, "slurm_job": "7_1", "host": "n1"}
     return {**values, "ago_s": ago_s, **more}
 
@@ -31,7 +31,7 @@ def judged(
     found: ProductState = "missing",
     source: Source = "sacct",
     log: str = "",
-    sent: bool = True,
+    current: bool = True,
 ) -> TaskStatus:
     file = tmp_path / "log"
     if log:
@@ -40,7 +40,9 @@ def judged(
         beat = datetime.now(UTC) - timedelta(seconds=wrote["ago_s"])
         wrote = {**wrote, "heartbeat": beat.isoformat()}
     slurm = None if job is None else Job("7_1", "n", *job)
-    verdict = Verdict(TASK, wrote or {}, slurm, "7_1" if sent else None, sent, source, file, 60)
+    verdict = Verdict(
+        TASK, wrote or {}, slurm, "7_1" if current else None, current, source, file, 60
+    )
     return verdict.judge(Finding(found, "because"))
 
 
@@ -162,7 +164,7 @@ def test_products_count_before_everything(tmp_path: Path) -> None:
     assert judged(tmp_path, wrote=failed, job=("FAILED",), found="done").state == "done"
     stale = judged(tmp_path, wrote=worker("done"), found="stale", source="nothing")
     assert (stale.state, stale.reason) == ("stale", "because")
-    assert judged(tmp_path, sent=False).state == "todo"
+    assert judged(tmp_path, current=False).state == "todo"
 
 
 def test_progress_is_that_of_the_running_attempt(tmp_path: Path) -> None:

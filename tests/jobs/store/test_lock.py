@@ -18,7 +18,7 @@ import pytest
 import jobs.slurm.submission
 import jobs.store.lock as claim_module
 from gansfer.errors import UserError
-from jobs.slurm.job_ids import Submissions
+from jobs.slurm.job_record import JobRecord
 from jobs.store.lock import BUSY, PATIENCE_S, claimed
 from jobs.worker.run import STOPPED
 
@@ -187,12 +187,12 @@ def test_a_slow_process_does_not_take_what_has_come_and_gone(
 
 @pytest.mark.usefixtures("any_file_system")
 def test_one_submission_at_a_time(tmp_path: Path) -> None:
-    submissions = Submissions(tmp_path / "slurm")
+    record = JobRecord(tmp_path / "slurm")
     (tmp_path / "slurm" / "12").mkdir(parents=True)  # a job's folder is no claim
     message = f"another gansfer is submitting this experiment .process {os.getpid()} on"
-    with submissions.locked(), pytest.raises(UserError, match=message), submissions.locked():
+    with record.locked(), pytest.raises(UserError, match=message), record.locked():
         pass
-    with submissions.locked():
+    with record.locked():
         pass
 
 

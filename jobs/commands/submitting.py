@@ -1,4 +1,4 @@
-"""What `submit` and `retry` share: look up what is queued, show what would go, ask, send, tell."""
+"""What `submit` and `retry` share: look up what is queued, show it, ask, submit, tell."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from jobs.commands.validation import check_packages, check_sources
 from jobs.experiment.loading import save_experiment
 from jobs.experiment.plan import Plan
 from jobs.slurm import submission as submit
-from jobs.slurm.arrays import Scale, arrays_to_send, jobs_needed
-from jobs.slurm.job_ids import Submissions
-from jobs.slurm.status import Submitted, look_up
+from jobs.slurm.arrays import Scale, arrays_to_submit, jobs_needed
+from jobs.slurm.job_record import JobRecord
+from jobs.slurm.status import SubmittedJobs, look_up
 from jobs.store.ledger import Ledger
 from jobs.store.storage import Storage
 
 
-def look_up_to_send(plan: Plan, storage: Storage) -> Submitted:
-    """What is queued already, with today's settings; without that knowledge nothing is sent.
+def look_up_to_submit(plan: Plan, storage: Storage) -> SubmittedJobs:
+    """What is queued already, with the current settings. Where that is not known, nothing is.
 
     What a submission that was cut off has left unfinished is finished first.
     """
@@ -30,37 +30,37 @@ def look_up_to_send(plan: Plan, storage: Storage) -> Submitted:
             "sbatch or srun is not on PATH; submit from a login node of the cluster, or use "
             "gansfer run on this machine"
         )
-    submissions = Submissions(storage.submissions)
-    submitted = look_up_queue(submissions)
-    for sent in submissions.load():
-        found = submitted.last.get(sent.tasks[0])
-        if sent.job is None and found and found[0].name == sent.name and found[0].job:
-            submit.finish_cut_off(found[0], storage)
-            submissions.confirm(sent, found[0].job)
+    record = JobRecord(storage.submissions)
+    submitted = look_up_queue(record)
+    for submission in record.load():
+        found = submitted.last.get(submission.tasks[0])
+        if submission.job is None and found and found[0].name == submission.name and found[0].job:
+            submit.finish_interrupted(found[0], storage)
+            record.confirm(submission, found[0].job)
     refuse_outdated(plan, storage, submitted)
-    # A retry may have been killed between sending an array and telling those that need it.
+    # A retry may have been killed between submitting an array and telling those that need it.
     submit.let_wait_for(set(submitted.queued.values()), plan, submitted.queued)
     return submitted
 
 
-def look_up_queue(submissions: Submissions) -> Submitted:
+def look_up_queue(record: JobRecord) -> SubmittedJobs:
     """What is queued already.
 
     Raises:
-        UserError: something was sent, and squeue does not say what became of it.
+        UserError: something was submitted, and squeue does not say what became of it.
     """
-    submitted = look_up(submissions)
-    if submitted.answer.source == "nothing" and submissions.load():
+    submitted = look_up(record)
+    if submitted.answer.source == "nothing" and record.load():
         raise UserError(
             "squeue does not answer, so what is queued already is not known; try again when it does"
         )
     return submitted
 
 
-def refuse_outdated(plan: Plan, storage: Storage, submitted: Submitted) -> None:
-    """Refuse to change the experiment under jobs that were sent with other settings.
+def refuse_outdated(plan: Plan, storage: Storage, submitted: SubmittedJobs) -> None:
+    """Refuse to change the experiment under jobs that were submitted with other settings.
 
-    They would read the new experiment file, and compute what they were not sent for.
+    They would read the new experiment file, and compute what they were not submitted for.
 
     Raises:
         UserError: there are such jobs.
@@ -72,8 +72,8 @@ def refuse_outdated(plan: Plan, storage: Storage, submitted: Submitted) -> None:
     only = f" {stages.pop()}" if len(stages) == 1 else ""
     more = f" and {len(outdated) - 1} more are" if len(outdated) > 1 else " is"
     raise UserError(
-        f"{outdated[0]}{more} queued or running with other settings than today's; first end what "
-        f"was sent with them: gansfer cancel {storage.root}{only}"
+        f"{outdated[0]}{more} queued or running with other settings than the current ones; "
+        f"first end what was submitted with them: gansfer cancel {storage.root}{only}"
     )
 
 
@@ -83,36 +83,39 @@ def not_done(plan: Plan, storage: Storage) -> set[str]:
     return {task.id for task in plan.tasks if not ledger.done(task)}
 
 
-def send_and_tell(
+def confirm_and_submit(
     plan: Plan,
     storage: Storage,
-    submitted: Submitted,
+    submitted: SubmittedJobs,
     wanted: set[str],
     scale: Scale,
     *,
     yes: bool,
 ) -> None:
-    """Show what would be sent, ask, and send it."""
+    """Show what would be submitted, ask, and submit it."""
     check_sources(plan.experiment)
     if plan.experiment.cluster.container.image is None:  # the tasks run with this python
         check_packages(plan.experiment)
     wanted = _with_report(plan, wanted, submitted.waiting)
     if not wanted:
-        typer.echo(f"nothing to send: {_settled(plan, storage, submitted)}")
+        typer.echo(f"nothing to submit: {_settled(plan, storage, submitted)}")
         return
-    arrays = arrays_to_send(plan, wanted, submit.array_size(plan.experiment), scale)
+    arrays = arrays_to_submit(plan, wanted, submit.array_size(plan.experiment), scale)
     console = wide_console()
     console.print(submission_table(plan, arrays, set(submitted.queued)))
     if not yes:
-        typer.confirm(f"send {len(wanted)} tasks in {len(arrays)} jobs?", abort=True)
+        typer.confirm(f"submit {len(wanted)} tasks in {len(arrays)} jobs?", abort=True)
     save_experiment(plan.experiment, storage.experiment_file)
-    n_sent = 0
+    n_submitted = 0
     try:
-        for sent in submit.send(arrays, plan, storage, submitted.queued):
-            n_sent += len(sent.tasks)
-            typer.echo(f"job {sent.job}: {len(sent.tasks)} of {sent.name.rsplit('.', 1)[0]}")
+        for submission in submit.submit_arrays(arrays, plan, storage, submitted.queued):
+            n_submitted += len(submission.tasks)
+            kind = submission.name.rsplit(".", 1)[0]
+            typer.echo(f"job {submission.job}: {len(submission.tasks)} of {kind}")
     except KeyboardInterrupt:
-        typer.echo(f"stopped: {n_sent} of {len(wanted)} tasks are sent; submit again for the rest")
+        typer.echo(
+            f"stopped: submitted {n_submitted} of {len(wanted)} tasks; submit again for the rest"
+        )
         raise typer.Exit(130) from None
     typer.echo(f"watch it with: gansfer status {storage.root}")
 
@@ -123,21 +126,21 @@ def _with_report(plan: Plan, wanted: set[str], waiting: Collection[str]) -> set[
     return wanted | report if wanted else wanted
 
 
-def _settled(plan: Plan, storage: Storage, submitted: Submitted) -> str:
+def _settled(plan: Plan, storage: Storage, submitted: SubmittedJobs) -> str:
     n_queued = len(set(submitted.queued) & set(plan.by_id))
     n_done = len(plan.tasks) - len(not_done(plan, storage))
     return f"{n_done} of {len(plan.tasks)} tasks are done, {n_queued} queued or running"
 
 
 def print_scripts(
-    plan: Plan, storage: Storage, submitted: Submitted, wanted: set[str], scale: Scale
+    plan: Plan, storage: Storage, submitted: SubmittedJobs, wanted: set[str], scale: Scale
 ) -> None:
-    """The script of each array that would be sent; for lack of ids, numbers after the queue's."""
+    """The script of each array that would be submitted; job numbers follow the queue's."""
     wanted = _with_report(plan, wanted, submitted.waiting)
     if not wanted:
-        typer.echo(f"nothing to send: {_settled(plan, storage, submitted)}")
+        typer.echo(f"nothing to submit: {_settled(plan, storage, submitted)}")
         return
-    arrays = arrays_to_send(plan, wanted, submit.array_size(plan.experiment), scale)
+    arrays = arrays_to_submit(plan, wanted, submit.array_size(plan.experiment), scale)
     job_of = submitted.queued
     wide_console(stderr=True).print(submission_table(plan, arrays, set(job_of)))
     first = 1 + max(map(int, job_of.values()), default=0)

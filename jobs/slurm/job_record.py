@@ -1,6 +1,6 @@
-"""The ledger of job ids: which SLURM job was sent for which task.
+"""The record of job ids: which SLURM job was submitted for which task.
 
-One JSON line before each sbatch (what will be sent, under a job name that nobody else has) and
+One JSON line before each sbatch (what will be submitted, under a job name that nobody else has) and
 one after it (the job's id). A submission that was cut off between the two is found again by the
 job's name. Ids are hints: whether a task is done is for its products to say.
 """
@@ -24,15 +24,15 @@ from jobs.store.lock import claimed
 
 
 @dataclass(frozen=True)
-class Sent:
-    """One array, or one plain job, that was sent or was about to be.
+class Submission:
+    """One array, or one plain job, that was submitted or was about to be.
 
     Attributes:
         name: the job's name in SLURM; unique, so that it identifies the job without its id.
         stage: of all its tasks.
         tasks: their ids; element k of the array runs the k-th.
-        fingerprints: theirs when they were sent.
-        sent: when, in UTC.
+        fingerprints: theirs when they were submitted.
+        submitted_at: when, in UTC.
         time_h: the time limit that was asked for.
         memory_gb: the memory.
         job: SLURM's id of the array; None when sbatch's answer was never written down.
@@ -42,7 +42,7 @@ class Sent:
     stage: StageName
     tasks: tuple[str, ...]
     fingerprints: tuple[str, ...]
-    sent: str
+    submitted_at: str
     time_h: float
     memory_gb: float
     job: str | None = None
@@ -54,20 +54,20 @@ class Sent:
         return f"{self.job}_{index}" if len(self.tasks) > 1 else self.job
 
 
-class Submissions:
-    """The ledger in one experiment's submission folder."""
+class JobRecord:
+    """The record of jobs in one experiment's submission folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "jobs.jsonl"
 
-    def load(self) -> list[Sent]:
-        """Everything sent so far, oldest first. A line cut off by a crash is passed over."""
+    def load(self) -> list[Submission]:
+        """Everything submitted so far, oldest first. A line cut off by a crash is passed over."""
         try:
             lines = self.path.read_text(encoding="utf-8").splitlines()
         except (FileNotFoundError, NotADirectoryError):
             return []
-        found: dict[str, Sent] = {}
+        found: dict[str, Submission] = {}
         for line in lines:
             try:
                 kept = json.loads(line)
@@ -80,8 +80,8 @@ class Submissions:
                 found[name] = replace(found[name], job=kept["job"])
         return list(found.values())
 
-    def announce(self, experiment: str, array: Array) -> Sent:
-        """Write down what is about to be sent, under a new name."""
+    def announce(self, experiment: str, array: Array) -> Submission:
+        """Write down what is about to be submitted, under a new name."""
         labels = [] if array.labels is None else [f"labels-{array.labels:02d}"]
         line = {
             "name": ".".join([experiment, array.stage, *labels, secrets.token_hex(3)]),
@@ -94,10 +94,10 @@ class Submissions:
         self._append(line)
         return _announced(line)
 
-    def confirm(self, sent: Sent, job: str) -> Sent:
+    def confirm(self, submission: Submission, job: str) -> Submission:
         """Write down the id that SLURM gave."""
-        self._append({"name": sent.name, "job": job})
-        return replace(sent, job=job)
+        self._append({"name": submission.name, "job": job})
+        return replace(submission, job=job)
 
     def log(self, element: str) -> Path:
         """Where a job's output goes (submitit's names, in a folder for each array)."""
@@ -121,20 +121,20 @@ class Submissions:
 
     def _append(self, value: dict[str, Any]) -> None:
         torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")
-        with self.path.open("a", encoding="utf-8") as ledger:
-            ledger.write(("\n" if torn else "") + json.dumps(value) + "\n")
-            ledger.flush()
-            os.fsync(ledger.fileno())
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(("\n" if torn else "") + json.dumps(value) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
 
-def _announced(line: dict[str, Any]) -> Sent:
+def _announced(line: dict[str, Any]) -> Submission:
     tasks = line["tasks"]
-    return Sent(
+    return Submission(
         line["name"],
         line["stage"],
         tuple(tasks),
         tuple(tasks.values()),
         line["sent"],
-        line.get("time_h", 0.0),  # an older ledger does not say
+        line.get("time_h", 0.0),  # an older record does not say
         line.get("memory_gb", 0.0),
     )
