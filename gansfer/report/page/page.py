@@ -1,26 +1,32 @@
 """The report as one self-contained HTML page: pictures inside, no script, nothing fetched.
 
 A page is made of sections, a section of parts: tables, images, galleries, terms and bullets. What
-they say is decided in `sections.py`; how they look, in `page_template.py`.
+they say is decided in `*_sections.py`. How they look stands in the Jinja2 templates beside this
+file, one for the page and one for each kind of part (`table.html.j2` draws a `Table`), and in the
+style sheet `page.css`.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
 from gansfer.atomic import write_text
+from gansfer.drawing.style import DPI
 from gansfer.errors import UserError
-from gansfer.report.page import page_template
 from gansfer.report.page.page_picture import compact
 
 DASH = "\N{EN DASH}"
+_CSS_DPI = 96
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -130,41 +136,40 @@ def write_page(path: Path, page: Page) -> None:
     Raises:
         UserError: a picture is no PNG.
     """
-    write_text(path, _template(page_template.PAGE).render(page=page, draw=_draw))
+    style = Markup(_file("page.css"))
+    html = _environment().get_template("page.html.j2").render(page=page, style=style, draw=_draw)
+    write_text(path, html)
 
 
 def _draw(part: Part) -> Markup:
-    if isinstance(part, Table):
-        return Markup(_template(page_template.TABLE).render(table=part))
-    if isinstance(part, Image):
-        return _draw_image(part)
-    if isinstance(part, Gallery):
-        images = [_draw_image(image) for image in part.images]
-        return Markup(_template(page_template.GALLERY).render(gallery=part, images=images))
-    if isinstance(part, Terms):
-        return Markup(_template(page_template.TERMS).render(terms=part))
-    return Markup(_template(page_template.BULLETS).render(bullets=part))
+    """A part as HTML, by the template that is named after its class."""
+    more = _embedded(part.path) if isinstance(part, Image) else {}
+    template = _environment().get_template(f"{type(part).__name__.lower()}.html.j2")
+    return Markup(template.render(part=part, draw=_draw, **more))
 
 
-def _draw_image(image: Image) -> Markup:
-    content = image.path.read_bytes()
+def _embedded(path: Path) -> dict[str, Any]:
+    """A PNG as the page holds it: media type, data in base64, width and height in CSS pixels."""
+    content = path.read_bytes()
     if content[:8] != _PNG_SIGNATURE or len(content) < 24:
-        raise UserError(f"{image.path}: not a PNG; was it written to the end? Make it again.")
+        raise UserError(f"{path}: not a PNG; was it written to the end? Make it again.")
     width, height = struct.unpack(">II", content[16:24])
     media, small = compact(content)
-    # Pictures are drawn at 150 dots an inch and a page has 96.
-    html = _template(page_template.IMAGE).render(
-        image=image,
-        media=media,
-        data=base64.b64encode(small).decode("ascii"),
-        width=round(width * 96 / 150),
-        height=round(height * 96 / 150),
-    )
-    return Markup(html)
+    return {
+        "media": media,
+        "data": base64.b64encode(small).decode("ascii"),
+        "width": round(width * _CSS_DPI / DPI),
+        "height": round(height * _CSS_DPI / DPI),
+    }
 
 
-def _template(text: str) -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=False
+@functools.cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, loader=jinja2.FunctionLoader(_file)
     )
-    return environment.from_string(text)
+
+
+def _file(name: str) -> str:
+    """The text of a template or of the style sheet, from wherever the package is installed."""
+    return (resources.files("gansfer.report.page") / name).read_text(encoding="utf-8")

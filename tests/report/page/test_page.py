@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 from PIL import Image as Pillow
 
 from gansfer.errors import UserError
+from gansfer.report.page import page
 from gansfer.report.page.page import (
     Bullets,
     Cell,
@@ -48,3 +51,13 @@ def test_a_broken_picture_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"half\.png: not a PNG"):
         write_page(tmp_path / "index.html", _page(Image(tmp_path / "half.png", "A", "B")))
     assert not (tmp_path / "index.html").exists()
+
+
+def test_templates_and_style_sheet_travel_in_a_wheel() -> None:
+    root = Path(page.__file__).parents[3]
+    settings = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    packed = settings["tool"]["setuptools"]["package-data"]["gansfer.report.page"]
+    files = [path for path in Path(page.__file__).parent.iterdir() if path.is_file()]
+    beside_code = {path.name for path in files if path.suffix != ".py"}
+    assert {"page.html.j2", "page.css"} < beside_code
+    assert [name for name in beside_code if not any(fnmatch(name, one) for one in packed)] == []
