@@ -104,7 +104,15 @@ def write_products(plan: Plan, storage: Storage, holes: int, with_pictures: bool
         inputs = {need: digests[need] for need in task.needs if need in digests}
         facts = {"fold": 0, "why": "made up"} if task.stage == "segment_cohort" else {}
         manifest = build_manifest(
-            task, folder, products, inputs, attempts=1, wall_s=600.0, device="cpu", facts=facts
+            task,
+            folder,
+            products,
+            inputs,
+            attempts=1,
+            wall_s=600.0,
+            device="cpu",
+            image=None,
+            facts=facts,
         )
         digests[task.id] = manifest["digest"]
         storage.write_manifest(task, manifest)

@@ -89,8 +89,7 @@ def test_outside_a_structure_is_exactly_minus_one() -> None:
 
 def test_decode_inverts_encode_where_nothing_is_clipped() -> None:
     image_nzhw, label_nzhw, white_n, _ = group()
-    settings = {"mr_percentiles": (0.0, 100.0), "label_percentile": 100.0}
-    code = fitted(**settings)
+    code = fitted(mr_percentiles=(0.0, 100.0), label_percentile=100.0)
     channels_kchw, n_clipped_c = code.encode(image_nzhw, label_nzhw, white_n)
     image_khw, contrast_kshw = code.decode(channels_kchw)
     np.testing.assert_allclose(image_khw, image_nzhw.reshape(-1, 6, 6), atol=1e-5)

@@ -14,7 +14,7 @@ KEPT = PROJECT / "build" / "container"
 NEEDED = ("patchelf", "mksquashfs", "squashfuse_ll", "debootstrap")
 
 
-def run(*command: str | Path, **more: Any) -> str:
+def run(*command: object, **more: Any) -> str:
     """Run it; where it fails, fail with everything that it said."""
     ran = subprocess.run(
         [str(part) for part in command],

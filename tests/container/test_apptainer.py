@@ -70,7 +70,7 @@ def test_grid_in_the_image_with_a_time_limit_that_requeues(
     # inside; storage is, so it lies there.
     one.root.mkdir(parents=True)
     one.planted = one.root / "planted.json"
-    one.plant(fake=False, step_s=0.0, **{GAN: "slow"})
+    one.plant({GAN: "slow"}, fake=False, step_s=0.0)
     one.gansfer("submit", "--yes")
     ended = one.wait_for_end(900)
     assert ended["counts"]["done"] == 28, one.gansfer("status")

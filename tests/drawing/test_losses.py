@@ -15,7 +15,8 @@ def _record(phase: int, px: int, images: int, loss: float) -> dict[str, object]:
 
 
 def test_float_quantities_are_drawn_and_coordinates_are_not() -> None:
-    records = [_record(1, 5, 10, 0.5) | {"seconds": 2.0}, {"images": 20, "penalty": 1.0, "n": 3}]
+    first = _record(1, 5, 10, 0.5) | {"seconds": 2.0}
+    records: list[dict[str, object]] = [first, {"images": 20, "penalty": 1.0, "n": 3}]
     assert losses._measured(records) == ["loss_g", "penalty"]
 
 

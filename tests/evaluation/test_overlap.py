@@ -6,7 +6,7 @@ from gansfer.evaluation.overlap import MetricRow, count_undefined, dice_table, v
 NAMES = ("caudate", "putamen", "thalamus")
 
 
-def _values(rows: list[MetricRow]) -> dict[str, float]:
+def _values(rows: list[MetricRow]) -> dict[str, float | None]:
     return {row.structure: row.value for row in rows}
 
 

@@ -42,7 +42,9 @@ def _convolve(image_bihw: Array, weight_oikk: Array) -> Array:
     return out
 
 
-def _with_numbers(layer: torch.nn.Module, seed: int = 1) -> tuple[Array, Array]:
+def _with_numbers(
+    layer: EqualConv | EqualDense | EqualDenseToMap, seed: int = 1
+) -> tuple[Array, Array]:
     """Put random weights and biases into a float64 layer; return them."""
     layer.double()
     weight = _numbers(*layer.weight.shape, seed=seed)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gansfer.gan.blocks import GeneratorBlock, GeneratorStart
+from gansfer.gan.layers import EqualConv
 from gansfer.gan.networks import (
     Discriminator,
     Generator,
@@ -96,14 +98,15 @@ def test_generator_is_the_official_chain_of_layers() -> None:
         return torch.where(x > 0, x, 0.2 * x)
 
     generator = _generator(fused=False)
-    dense, start = generator.blocks[0].dense, generator.blocks[0].conv
-    up, last = generator.blocks[1].conv_up, generator.blocks[1].conv
+    first, second, rgb = generator.blocks[0], generator.blocks[1], generator.to_rgb[1]
+    assert isinstance(first, GeneratorStart) and isinstance(second, GeneratorBlock)
+    assert isinstance(rgb, EqualConv)
+    dense, start, up, last = first.dense, first.conv, second.conv_up, second.conv
     x = norm(act(dense(norm(_latents()))))
     x = norm(act(F.conv2d(x, start.weight * (2 / (8 * 9)) ** 0.5, start.bias, padding=1)))
     x = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
     x = norm(act(F.conv2d(x, up.weight * (2 / (8 * 9)) ** 0.5, up.bias, padding=1)))
     x = norm(act(F.conv2d(x, last.weight * (2 / (8 * 9)) ** 0.5, last.bias, padding=1)))
-    rgb = generator.to_rgb[1]
     wanted = F.conv2d(x, rgb.weight * (1 / 8) ** 0.5, rgb.bias)
     torch.testing.assert_close(generator(_latents(), 1), wanted, rtol=1e-4, atol=1e-5)
 

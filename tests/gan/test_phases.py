@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gansfer.checkpoint import CheckpointStore
 from gansfer.gan import phases, steps
+from gansfer.gan.blocks import GeneratorStart
 from gansfer.gan.networks import build_critic, build_generator
 from gansfer.gan.phases import PhaseResult, train_phase_1, train_phase_2, train_phase_3
 from gansfer.gan.schedule import phase_3_schedule
@@ -289,9 +290,11 @@ def test_optimisers_forget_at_each_fades_start_and_end(
 def test_the_average_halves_its_distance_in_a_half_life(tmp_path: Path) -> None:
     settings = _settings(ema_half_life_kimg=0.008)
     gan = phases._gan(settings, build_generator(settings, _PX, _CHANNELS), [], 1, "cpu")
-    weight, kept = gan.generator.blocks[0].conv.bias, gan.average.blocks[0].conv.bias
+    start, average = gan.generator.blocks[0], gan.average.blocks[0]
+    assert isinstance(start, GeneratorStart) and isinstance(average, GeneratorStart)
+    weight, kept = start.conv.bias, average.conv.bias
     with torch.no_grad():
-        weight += 1.0
+        weight.add_(1.0)
     steps.follow(gan, minibatch=4)
     steps.follow(gan, minibatch=4)
     torch.testing.assert_close(kept, torch.full_like(kept, 0.5))

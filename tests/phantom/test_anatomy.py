@@ -13,7 +13,8 @@ def test_lattice_field_agrees_with_scipy() -> None:
     rng = np.random.default_rng(0)
     lattice = rng.normal(size=(14, 14, 14)).astype(np.float32)
     spacing_mm = 2 * HEAD_MM / 10
-    axes_mm = tuple(np.array(line, np.float32) for line in ([-70, 3.3], [0.0, 41], [-12.5, 77]))
+    x_mm, y_mm, z_mm = np.array([[-70, 3.3], [0.0, 41], [-12.5, 77]], np.float32)
+    axes_mm = (x_mm, y_mm, z_mm)
     expected = lattice.astype(float)
     for axis, line_mm in enumerate(axes_mm):
         knots = -HEAD_MM + spacing_mm * (np.arange(18) - 3)

@@ -77,10 +77,10 @@ def _variety_by_hand(real: np.ndarray, made: np.ndarray, k: int) -> list[float]:
     d = [[np.linalg.norm(a - b) for b in made] for a in real]
     n, m = len(real), len(made)
     return [
-        np.mean([any(d[i][j] < r_real[i] for i in range(n)) for j in range(m)]),
-        np.mean([any(d[i][j] < r_made[j] for j in range(m)) for i in range(n)]),
+        float(np.mean([any(d[i][j] < r_real[i] for i in range(n)) for j in range(m)])),
+        float(np.mean([any(d[i][j] < r_made[j] for j in range(m)) for i in range(n)])),
         sum(d[i][j] < r_real[i] for i in range(n) for j in range(m)) / (k * m),
-        np.mean([any(d[i][j] < r_real[i] for j in range(m)) for i in range(n)]),
+        float(np.mean([any(d[i][j] < r_real[i] for j in range(m)) for i in range(n)])),
     ]
 
 

@@ -83,7 +83,7 @@ def oasis_cohort(root: Path) -> dict:
     }
 
 
-COHORTS = {
+COHORTS: dict[str, tuple[Callable[[Path], Path], Callable[[Path], dict]]] = {
     "folder": (write_folder, folder_cohort),
     "bids": (write_bids, bids_cohort),
     "oasis": (write_oasis, oasis_cohort),
@@ -131,19 +131,24 @@ def header(name: str, offset: int, packed: bytes) -> Callable[[Path], object]:
     return damage
 
 
+def lengthen_quaternions(root: Path) -> None:
+    for path in (root / "challenge").glob("*/1000_3*.nii.gz"):
+        lengthen_quaternion(path)
+
+
 def both(*damages: Callable[[Path], object]) -> Callable[[Path], object]:
     return lambda root: [damage(root) for damage in damages]
 
 
 def swapped(root: Path) -> None:
-    image = nib.load(root / IMAGE)
+    image = nib.Nifti1Image.from_filename(root / IMAGE)
     header = image.header.as_byteswapped()
     nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), FOLDER_AFFINE, header), root / IMAGE)
-    assert nib.load(root / IMAGE).header.endianness == ">"
+    assert nib.Nifti1Image.from_filename(root / IMAGE).header.endianness == ">"
 
 
 def as_nifti_2(root: Path) -> None:
-    array_xyz = np.asanyarray(nib.load(root / IMAGE).dataobj)
+    array_xyz = np.asanyarray(nib.Nifti1Image.from_filename(root / IMAGE).dataobj)
     nib.save(nib.Nifti2Image(array_xyz, FOLDER_AFFINE), root / IMAGE)
 
 
@@ -712,9 +717,7 @@ ODD = (
     Case("origin of blanks", as_it_is, cohort="oasis"),
     Case(
         "quaternion a rounding error too long",
-        lambda root: [
-            lengthen_quaternion(path) for path in (root / "challenge").glob("*/1000_3*.nii.gz")
-        ],
+        lengthen_quaternions,
         cohort="oasis",
     ),
     Case("age blank and CDR blank", text("table.csv", ",70,,,,0.5,", ",,,,,,"), cohort="oasis"),

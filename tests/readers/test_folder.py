@@ -1,6 +1,7 @@
 """A plain folder with a table: who is found, and what the numbers of its labels become."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def edit(folder: Path, old: str, new: str) -> None:
     table.write_text(text.replace(old, new))
 
 
-def source(folder: Path, numbers: Numbers = FREESURFER, **options: bool) -> ListedSource:
+def source(folder: Path, numbers: Numbers = FREESURFER, **options: Any) -> ListedSource:
     listing = list_folder(folder, folder / "people.csv", numbers, numbers, **options)
     return ListedSource(listing, in_common_space=True)
 

@@ -172,7 +172,7 @@ def test_an_incomplete_report_says_so_first(
     assert "n = 8 of 12" in page.text
     assert "10:1, of 1 of 2 ratios" in page.text
     ratio = pd.read_csv(tmp_path / "tables" / "dsc_by_ratio.csv").set_index(["labels", "arm"])
-    row = ratio.loc[(1, "ratio-2to1")]
+    row = ratio.loc[(1, "ratio-2to1"), :]
     assert np.isnan(row["mean_dsc"])
     assert (row["n_subjects"], row["n_planned"]) == (8, 12)
 

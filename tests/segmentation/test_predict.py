@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -21,7 +23,7 @@ def made(name: str) -> DeepMedic:
     return build(name, 4, generator=torch.Generator().manual_seed(0))
 
 
-def segmented(net: DeepMedic, name: str, image_nhw: np.ndarray, **more: int) -> np.ndarray:
+def segmented(net: DeepMedic, name: str, image_nhw: np.ndarray, **more: Any) -> np.ndarray:
     settings = SegmenterSettings.model_validate({"preset": name})
     return segment_slices(net.state_dict(), image_nhw, settings, 4, watch=Silent(), **more)
 

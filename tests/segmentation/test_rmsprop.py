@@ -46,6 +46,7 @@ def test_state_takes_up_where_it_was() -> None:
 def test_penalty_is_the_gradient_of_l1_and_l2() -> None:
     kernel = torch.tensor([-2.0, 0.0, 3.0], requires_grad=True)
     (1e-2 * kernel.abs().sum() + 1e-1 * kernel.square().sum()).backward()
+    assert kernel.grad is not None
     wanted = kernel.grad.clone()
     kernel.grad = torch.zeros(3)
     add_weight_penalty([kernel], l1=1e-2, l2=1e-1)

@@ -75,7 +75,7 @@ def trained(
 def test_a_resumed_training_equals_an_undisturbed_one(
     tmp_path: Path, stops: tuple[int, ...]
 ) -> None:
-    pools = {"synthetic": discs(3, 1), "ratio": 2.0}
+    pools: dict[str, Any] = {"synthetic": discs(3, 1), "ratio": 2.0}
     undisturbed = trained(tmp_path / "a", small(), **pools)
     for reports in stops:
         with pytest.raises(StopRequested):
@@ -122,12 +122,13 @@ def test_updates_are_those_of_a_plain_loop(tmp_path: Path) -> None:
         net.zero_grad()
         cost.backward()
         for i, weight in enumerate(net.parameters()):
+            assert weight.grad is not None
             grad = weight.grad.double().numpy()
             square[i] = 0.9 * square[i] + 0.1 * grad**2
             stride = 0.4 * 1e-3 * grad / np.sqrt(square[i] + 1e-4)
             velocity[i] = 0.6 * velocity[i] - stride
             with torch.no_grad():
-                weight += torch.from_numpy(0.6 * velocity[i] - stride).float()
+                weight.add_(torch.from_numpy(0.6 * velocity[i] - stride).float())
     for key, weight in net.named_parameters():
         torch.testing.assert_close(ours.state[key], weight.detach(), rtol=1e-3, atol=1e-6)
     assert ours.records[0]["loss"] == pytest.approx(np.mean(losses), rel=1e-4)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 GAN = "train_gan/seed-0/fold-{}/labels-{:02d}/group-0"
 ARM = "train_segmenter/seed-0/fold-{}/labels-{:02d}/{}"
-REAL = {"fake": False, "step_s": 0.0}
+REAL: dict[str, Any] = {"fake": False, "step_s": 0.0}
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +49,7 @@ def test_whole_grid_without_accounting(
 ) -> None:
     one = plain_trial("grid")
     failing = ARM.format(0, 3, "baseline")
-    one.plant(**REAL, **{failing: "error"})
+    one.plant({failing: "error"}, **REAL)
     one.gansfer("submit", "--yes")
     ended = one.wait_for_end(600)
     assert ended["scheduler"] == "squeue"
@@ -73,7 +74,7 @@ def test_propagated_references_equal_a_local_run(
         each.plant(**REAL)
     local.gansfer("run", "--workers", "2")
     part = "propagate/part-001"
-    one.plant(**REAL, **{part: "held"})
+    one.plant({part: "held"}, **REAL)
     one.gansfer("submit", "--yes")
     held = one.wait(lambda s: s["tasks"][part]["progress"], 300)["tasks"][part]
     one.cluster.run("scontrol", "requeue", held["job"])
@@ -102,7 +103,7 @@ def test_every_way_of_dying(
     cancelled = ARM.format(1, 3, "baseline")
     faults = {timed_out: "deaf", out_of_memory: "memory", planted: "error", cancelled: "held"}
     held = (requeued, preempted, orphaned)
-    one.plant(**REAL, **faults, **dict.fromkeys(held, "held"))
+    one.plant({**faults, **dict.fromkeys(held, "held")}, **REAL)
     one.gansfer("submit", "--yes")
 
     now = one.wait(lambda s: all(s["tasks"][task]["progress"] for task in held), 300)["tasks"]
@@ -125,7 +126,7 @@ def test_every_way_of_dying(
     one.cluster.kill_node(lost)
     wait_until(lambda: "down" in _node_state(one, lost), 90, "the node's end")
     one.cluster.start_node(lost)
-    one.plant(**REAL, **faults)
+    one.plant(faults, **REAL)
 
     now = one.wait(lambda s: s["tasks"][cancelled]["progress"], 600)["tasks"]
     print(one.gansfer("status"))

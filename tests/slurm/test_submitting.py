@@ -48,7 +48,7 @@ def test_arrays_of_one_of_more_than_max_array_size_and_throttled(
 
 def test_submitting_twice_sends_nothing_more(trial: Callable[..., Trial]) -> None:
     one = trial("twice", grid=SMALL)
-    one.plant(prepare="held")  # nothing ends while we look
+    one.plant({"prepare": "held"})  # nothing ends while we look
     one.gansfer("submit", "--yes")
     queued = one.elements()
     assert len(queued) == 12
@@ -76,7 +76,7 @@ def test_submission_cut_off_is_completed_by_another_and_never_doubled(
     trial: Callable[..., Trial], tmp_path: Path, how: str
 ) -> None:
     one = trial("cut-off", grid=SMALL)
-    one.plant(prepare="held")
+    one.plant({"prepare": "held"})
     # An sbatch in front of the real one: at the third array, the job is submitted, and then ...
     real = shutil.which("sbatch", path=one.environment["PATH"])
     folder = tmp_path / "bin"
@@ -127,7 +127,7 @@ def test_a_task_whose_input_never_came_ends_as_blocked_and_names_it(
     trial: Callable[..., Trial],
 ) -> None:
     one = trial("blocked", grid=SMALL)
-    one.plant(prepare="error")
+    one.plant({"prepare": "error"})
     one.gansfer("submit", "--yes")
     ended = one.wait_for_end()
     assert ended["tasks"]["prepare"]["kind"] == "error"
@@ -163,7 +163,7 @@ def test_record_of_jobs_that_slurm_has_forgotten(trial: Callable[..., Trial]) ->
 
 def test_what_is_queued_waits_for_what_is_sent_again(trial: Callable[..., Trial]) -> None:
     one = trial("again", grid=SMALL, cluster={"array_parallelism": 1})
-    one.plant(steps=20, step_s=0.2, **{GAN: "error"})
+    one.plant({GAN: "error"}, steps=20, step_s=0.2)
     one.gansfer("submit", "--yes")
     one.wait(lambda s: s["tasks"][GAN]["state"] == "failed", 60)
     one.plant()
@@ -173,7 +173,7 @@ def test_what_is_queued_waits_for_what_is_sent_again(trial: Callable[..., Trial]
 
 def test_status_from_products_alone(trial: Callable[..., Trial], tmp_path: Path) -> None:
     one = trial("products", grid=SMALL)
-    one.plant(**{GAN: "mistake"})
+    one.plant({GAN: "mistake"})
     one.gansfer("submit", "--yes")
     one.wait_for_end()
     silent = tmp_path / "squeue"

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +81,15 @@ class Trial:
         self.plant()
 
     def plant(
-        self, *, fake: bool = True, steps: int = 3, step_s: float = 0.1, **faults: str
+        self,
+        faults: Mapping[str, str] | None = None,
+        *,
+        fake: bool = True,
+        steps: int = 3,
+        step_s: float = 0.1,
     ) -> None:
-        """Say what the tasks do; `faults` are task id = fault."""
-        values = {"fake": fake, "steps": steps, "step_s": step_s, "faults": faults}
+        """Say what the tasks do; `faults` is what goes wrong with a task, by its id."""
+        values = {"fake": fake, "steps": steps, "step_s": step_s, "faults": dict(faults or {})}
         self.planted.write_text(json.dumps(values))
 
     @property
@@ -112,7 +117,7 @@ class Trial:
 
     def status(self, **env: str) -> dict[str, Any]:
         """`gansfer status --json`, its tasks by id."""
-        found = json.loads(self.gansfer("status", "--json", **env))
+        found = json.loads(self.gansfer("status", "--json", fails=0, **env))
         found["tasks"] = {task["task"]: task for task in found["tasks"]}
         return found
 

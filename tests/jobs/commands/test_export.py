@@ -153,11 +153,11 @@ def test_a_broken_dataset_is_seen_by_the_checker(tmp_path: Path) -> None:
 def test_nifti_stacks_lie_where_the_region_lies(tmp_path: Path) -> None:
     cell = _cell()
     folder = write_nifti(tmp_path, cell)
-    image = nibabel.load(folder / "test_T0_image.nii.gz")
+    image = nibabel.Nifti1Image.from_filename(folder / "test_T0_image.nii.gz")
     voxels_xyz = np.asarray(image.dataobj)
     assert voxels_xyz[5, 3, 2] == cell.test[0].image_zhw[2, 3, 5]
     assert np.allclose(image.affine @ [5, 3, 2, 1], cell.ras_from_zhw @ [2, 3, 5, 1])
-    label = nibabel.load(folder / "synthetic_group-1_phase-3_label.nii.gz")
+    label = nibabel.Nifti1Image.from_filename(folder / "synthetic_group-1_phase-3_label.nii.gz")
     assert label.shape == (*SHAPE_ZHW[:0:-1], 2)
     assert label.get_data_dtype() == np.uint8
     with (folder / "synthetic_group-1_phase-3.csv").open() as file:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from tests.jobs.experiments import COHORT_BASELINE, SYNTHESISE, TINY, Trial
 
 
 def test_every_labelled_person_counts_as_labelled() -> None:
-    shared = {"sex": None, "in_pool": True}
+    shared: dict[str, Any] = {"sex": None, "in_pool": True}
     people = [
         Subject("a", age_years=20.0, cdr=0.0, labelled=True, **shared),
         Subject("b", age_years=None, cdr=None, labelled=True, **shared),

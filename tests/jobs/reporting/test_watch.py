@@ -25,7 +25,9 @@ def plan(tmp_path: Path) -> Plan:
 def test_the_report_is_written_again_only_when_a_task_has_ended(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage, written, looks = Storage(plan.experiment), [], []
+    storage = Storage(plan.experiment)
+    written: list[int] = []
+    looks: list[float] = []
 
     def write(plan: Plan, storage: Storage) -> Any:
         written.append(len(looks))

@@ -31,12 +31,12 @@ class Job:
         return calls.read_text().split() if calls.exists() else []
 
     def __call__(
-        self, python: str, *, most: int = 3, state: str = "RUNNING", **more: str
+        self, python: str, *, state: str = "RUNNING", **more: str
     ) -> subprocess.Popen[str]:
         given = {"PATH": f"{self.folder}:{os.environ['PATH']}", "TMPDIR": str(self.scratch)}
         slurm = {"SLURM_JOB_ID": "5", "STATE": state, "RESTARTS": "0"}
         return subprocess.Popen(
-            ["bash", str(SCRIPT), str(most), sys.executable, "-c", python],
+            ["bash", str(SCRIPT), "3", sys.executable, "-c", python],
             env={**os.environ, **given, **slurm, **more},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from gansfer.gan.networks import Generator
 from gansfer.progress import Silent
 from gansfer.settings import GanSettings, SynthesisSettings
 from gansfer.synthesis.synthetic_sets import write_synthetic
@@ -108,7 +109,8 @@ def test_realism_is_the_distance_to_any_known_image_not_to_labelled_ones_only() 
     pooled_hw = context.cohort.images(["P2"])[0, 2]
     channels_kchw = np.zeros((1, 3, *SHAPE_ZHW[1:]), np.float32)
     channels_kchw[0, 0] = 0.25 * pooled_hw
-    made = synthesise._made_of(context, labelling(), FixedGenerator(channels_kchw), latents_of(1))
+    generator = cast(Generator, FixedGenerator(channels_kchw))
+    made = synthesise._made_of(context, labelling(), generator, latents_of(1))
     assert made["score_k"] == pytest.approx([0.0], abs=1e-4)
 
 
@@ -118,7 +120,7 @@ def test_the_generator_of_phase_2_teaches_phase_3(
     class Reached(Exception):
         pass
 
-    kept = {1: ({"of": 1}, {}), 2: ({"of": 2}, {"image": {}}), 3: None}
+    kept: dict[int, Any] = {1: ({"of": 1}, {}), 2: ({"of": 2}, {"image": {}}), 3: None}
     taught: list[object] = []
 
     def third(gan: object, state: object, critic: object, *slices: object, **how: object) -> None:

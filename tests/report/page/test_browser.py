@@ -124,10 +124,11 @@ def page(
     # Without ties: with few pairs and ties SciPy tries every sign, hundreds of times over.
     noise = np.random.default_rng(1).normal(0, 1e-4, len(metrics))
     untied = metrics.assign(value=metrics["value"] + noise)
-    wide = [in_full_width(table) for table in (untied, expected)]
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(build, "draw_figures", two_figures)
-        return build.build_report(folder / "report", *wide, meta, labelled, shown).index
+        return build.build_report(
+            folder / "report", in_full_width(untied), in_full_width(expected), meta, labelled, shown
+        ).index
 
 
 @pytest.fixture(scope="module")

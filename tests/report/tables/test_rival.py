@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from gansfer.report.figures.rival_figure import rival_figure
+from gansfer.report.page.page import Table
 from gansfer.report.page.rival_section import rival_section
 from gansfer.report.tables.arms import arm_order, arm_title
 from gansfer.report.tables.completeness import missing_cells, missing_in_words
@@ -62,6 +63,7 @@ def test_the_section_has_a_row_for_each_method_and_the_papers_numbers(table: pd.
     section = rival_section(table, {})
     assert section is not None and f"fold {FOLD}" in section.text[0]
     (shown,) = section.parts
+    assert isinstance(shown, Table)
     rows = {row[0].text: row[1:] for row in shown.rows}
     assert list(rows) == [
         "DeepMedic, baseline",

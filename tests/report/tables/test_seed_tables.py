@@ -42,14 +42,14 @@ def test_mean_and_deviation_are_over_seeds_of_means_over_folds(
     # Fold 1 has lost two of its four subjects everywhere: a mean over folds is not one over people.
     few = three_seeds[~three_seeds["subject"].isin(["L06", "L07"])]
     by_seed, spread = _spread(few, planned)
-    row = spread.loc[(1, "ratio-2to1")]
+    row = spread.loc[(1, "ratio-2to1"), :]
     folds = [0.84 - 0.002 * np.mean(effects) for effects in (range(4), (4, 5), range(8, 12))]
     assert row["mean_dsc"] == pytest.approx(np.mean(folds) + 0.02)
     assert row["sd_dsc"] == pytest.approx(np.sqrt(0.0007))
     assert row["highest_dsc"] - row["lowest_dsc"] == pytest.approx(0.05)
     counts = ["n_seeds", "n_seeds_planned", "n_folds", "n_subjects"]
-    assert row[counts].tolist() == [3, 3, 3, 10]
-    assert spread.loc[(1, "p1"), "n_folds"] == 1
+    assert [row[count] for count in counts] == [3, 3, 3, 10]
+    assert spread["n_folds"][(1, "p1")] == 1
     assert len(by_seed) == 3 * len(spread)
 
 
@@ -62,7 +62,7 @@ def test_a_seed_with_a_hole_is_left_out_and_one_alone_is_not_shown(
     subject = here & (three_seeds["arm"] == "ratio-2to1") & (three_seeds["subject"] == "L01")
     gone = hole | (subject & (three_seeds["seed"] > 0))
     _, spread = _spread(three_seeds[~gone], planned)
-    row = spread.loc[(6, "synthetic")]
+    row = spread.loc[(6, "synthetic"), :]
     assert (row["n_seeds"], row["n_seeds_planned"]) == (2, 3)
     assert row["mean_dsc"] == pytest.approx(0.86 - 0.011 - 0.004 + 0.005)
     assert (6, "ratio-2to1") not in spread.index
@@ -83,14 +83,14 @@ def test_arms_are_compared_at_the_seeds_that_both_have(three_seeds: pd.DataFrame
     hole = (three_seeds["arm"] == "ratio-2to1") & (three_seeds["seed"] == 2)
     fewer = three_seeds[~hole]
     pairs = tables.paired_rows(fewer, {1: "ratio-2to1"}, "test")
-    overall = pairs[pairs["structure"] == "overall"]
-    assert len(overall) == 12
-    assert overall["difference"].to_numpy() == pytest.approx(0.04)
+    pairs = pairs[pairs["structure"] == "overall"]
+    assert len(pairs) == 12
+    assert pairs["difference"].to_numpy() == pytest.approx(0.04)
     effects = -0.002 * np.arange(12)
-    assert overall["baseline"].mean() == pytest.approx(0.80 + effects.mean() + 0.005)
+    assert pairs["baseline"].mean() == pytest.approx(0.80 + effects.mean() + 0.005)
     ablation = tables.ablation_table(fewer, (), fold=0, labels=1).set_index("arm")
-    gain = ablation.loc["ratio-2to1", "overall"] - ablation.loc["baseline", "overall"]
-    assert gain == pytest.approx(4)
+    overall = ablation["overall"]
+    assert overall["ratio-2to1"] - overall["baseline"] == pytest.approx(4)
 
 
 def test_the_best_ratio_is_not_the_one_with_the_luckiest_seeds(three_seeds: pd.DataFrame) -> None:
