@@ -14,7 +14,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+import gansfer
 from gansfer.errors import UserError
+from jobs.commands.arguments import AsJson, ConfigPath, experiment_file, open_experiment
 from jobs.commands.cluster_cli import register
 from jobs.commands.display import Display
 from jobs.commands.product_cli import register as register_products
@@ -38,13 +40,33 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="GANsfer Learning: segment medical images with almost no labels, as a batch job.",
 )
 register(app)
 register_products(app)
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="the experiment's YAML file")]
-AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
 INCOMPLETE = 3
+# What a login node may lack; pyproject.toml's extra `run` has all of them.
+_SCIENTIFIC = {
+    *("h5py", "jinja2", "matplotlib", "nibabel", "numpy", "pandas", "PIL", "safetensors", "scipy"),
+    *("SimpleITK", "skimage", "sklearn", "threadpoolctl", "torch"),
+}
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"gansfer {gansfer.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="print the version"),
+    ] = False,
+) -> None:
+    """What stands before the command."""
 
 
 @app.command()
@@ -60,7 +82,7 @@ def run(
     """Run the whole experiment on this machine; run again to go on after any stop."""
     from jobs.commands.validation import check_machine, check_packages, check_sources
 
-    experiment = load_experiment(config)
+    experiment = load_experiment(experiment_file(config))
     check_sources(experiment)
     check_packages(experiment)
     n_workers = workers or experiment.run.workers
@@ -99,8 +121,7 @@ def run(
 @app.command("plan")
 def show_plan(config: ConfigPath, as_json: AsJson = False) -> None:
     """Print the stages and tasks, what is done, and what would run and why. Needs no data."""
-    plan = make_plan(load_experiment(config))
-    storage = Storage(plan.experiment)
+    plan, storage = open_experiment(config)
     ledger = Ledger(plan, storage, sources=True)
     if as_json:
         rows = [
@@ -148,7 +169,7 @@ def validate(
     """Check the experiment, every file of its cohort and the machine; list all that is wrong."""
     from jobs.commands.validation import validate_experiment
 
-    experiment = load_experiment(config)
+    experiment = load_experiment(experiment_file(config))
     for note in validate_experiment(experiment, workers):
         typer.echo(f"note: {note}")
     typer.echo(f"{config}: valid ({len(make_plan(experiment).tasks)} tasks)")
@@ -175,7 +196,7 @@ def describe(config: ConfigPath, as_json: AsJson = False) -> None:
     """Print parameters, operations an image, tasks a stage and estimated device-hours."""
     from jobs.commands.description import describe_experiment, print_description
 
-    description = describe_experiment(make_plan(load_experiment(config)))
+    description = describe_experiment(open_experiment(config)[0])
     if as_json:
         typer.echo(json.dumps(description, indent=1))
     else:
@@ -199,8 +220,7 @@ def aggregate(
     """Make the report from whatever is there; exit code 3 when something is missing."""
     from jobs.reporting.collect import watch_report, write_report
 
-    plan = make_plan(load_experiment(config))
-    storage = Storage(plan.experiment)
+    plan, storage = open_experiment(config)
     if not storage.experiment_file.exists():  # jobs may be reading the one that is there
         _remember(plan.experiment, storage)
     if watch:
@@ -232,6 +252,16 @@ def main() -> None:
     except UserError as error:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
+        sys.exit(MISTAKE)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").split(".")[0]
+        if package not in _SCIENTIFIC:
+            raise
+        typer.echo(
+            f"error: {package} is not installed here, and this command needs it; install it with "
+            "pip install '.[run]', or run the command in the image",
+            err=True,
+        )
         sys.exit(MISTAKE)
 
 

@@ -6,13 +6,13 @@ import json
 import re
 import time
 from collections.abc import Collection
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.live import Live
 
 from gansfer.errors import UserError
+from jobs.commands.arguments import AsJson, ConfigPath, open_experiment
 from jobs.commands.status_view import status_view, wide_console
 from jobs.commands.submitting import (
     confirm_and_submit,
@@ -22,18 +22,13 @@ from jobs.commands.submitting import (
     print_scripts,
     refuse_outdated,
 )
-from jobs.experiment.loading import load_experiment
-from jobs.experiment.plan import Plan, make_plan
+from jobs.experiment.plan import Plan
 from jobs.experiment.resources import STAGES
 from jobs.slurm import scheduler
 from jobs.slurm.arrays import Scale
 from jobs.slurm.job_record import JobRecord
 from jobs.slurm.status import experiment_status, look_up
-from jobs.store.storage import Storage
 
-ConfigPath = Annotated[
-    Path, typer.Argument(metavar="CONFIG", help="the experiment's YAML file, or its folder")
-]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="print the sbatch scripts, submit nothing")]
 WATCH_EVERY_S = 30.0
@@ -50,7 +45,7 @@ def register(app: typer.Typer) -> None:
 
 def submit_command(config: ConfigPath, yes: Yes = False, dry_run: DryRun = False) -> None:
     """Submit what is not done and not queued. Run it again at any time: nothing doubles."""
-    plan, storage = _open(config)
+    plan, storage = open_experiment(config)
     record = JobRecord(storage.submissions)
     if dry_run:
         submitted = look_up_queue(record)
@@ -88,7 +83,7 @@ def retry_command(
     if failed and task:
         raise UserError("--failed and --task: give one of them")
     times, memory = _factor("--time", time_factor), _factor("--mem", memory_factor)
-    plan, storage = _open(config)
+    plan, storage = open_experiment(config)
     with JobRecord(storage.submissions).locked():
         submitted = look_up_to_submit(plan, storage)
         states = {t.task: t.state for t in experiment_status(plan, storage, submitted).tasks}
@@ -111,13 +106,13 @@ def retry_command(
 
 def status_command(
     config: ConfigPath,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for scripts")] = False,
+    as_json: AsJson = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="again every 30 s, until all has ended")
     ] = False,
 ) -> None:
     """Print how every stage stands, what runs and how far it is, and why tasks failed."""
-    plan, storage = _open(config)
+    plan, storage = open_experiment(config)
     record = JobRecord(storage.submissions)
     if as_json:
         found = experiment_status(plan, storage, look_up(record))
@@ -141,7 +136,7 @@ def logs_command(
     lines: Annotated[int, typer.Option(min=1, help="how many of the last lines")] = 200,
 ) -> None:
     """Print a task's own log, and what its last SLURM job has printed."""
-    plan, storage = _open(config)
+    plan, storage = open_experiment(config)
     _check_tasks(plan, [task])
     record = JobRecord(storage.submissions)
     element = look_up(record).element(task)
@@ -161,7 +156,7 @@ def cancel_command(
     yes: Yes = False,
 ) -> None:
     """End this experiment's queued and running jobs, and nobody else's."""
-    plan, storage = _open(config)
+    plan, storage = open_experiment(config)
     if stage is not None and stage not in STAGES:
         raise UserError(f"{stage}: no such stage; there are {', '.join(STAGES)}")
     record = JobRecord(storage.submissions)
@@ -175,12 +170,6 @@ def cancel_command(
         ids = look_up_queue(record).elements_to_cancel(stage)
         scheduler.cancel(ids)
     typer.echo(f"cancelled {len(ids)} jobs; gansfer submit starts them again")
-
-
-def _open(config: Path) -> tuple[Plan, Storage]:
-    file = config / "experiment.yaml" if config.is_dir() else config
-    experiment = load_experiment(file)
-    return make_plan(experiment), Storage(experiment)
 
 
 def _check_tasks(plan: Plan, task_ids: Collection[str]) -> None:

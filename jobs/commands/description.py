@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.table import Table
 
@@ -40,12 +41,13 @@ def describe_experiment(plan: Plan) -> dict[str, Any]:
     experiment = plan.experiment
     gan, px = experiment.gan, experiment.slice_px
     n_structures = len(experiment.cohort.structures)
-    networks: dict[str, Generator | Discriminator] = {
-        "G": build_generator(gan, px, experiment.n_channels),
-        "D": build_critic(gan, px, experiment.n_channels),
-        "D_I": build_critic(gan, px, 1),
-        "D_S": build_critic(gan, px, n_structures),
-    }
+    with torch.device("meta"):  # shapes alone: no weight takes memory or is drawn
+        networks: dict[str, Generator | Discriminator] = {
+            "G": build_generator(gan, px, experiment.n_channels),
+            "D": build_critic(gan, px, experiment.n_channels),
+            "D_I": build_critic(gan, px, 1),
+            "D_S": build_critic(gan, px, n_structures),
+        }
     sizes = {
         name: {"parameters": n_parameters(network), "flops_per_image": flops_per_image(network)}
         for name, network in networks.items()

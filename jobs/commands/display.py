@@ -7,6 +7,7 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from jobs.commands.status_view import describe_progress
 from jobs.experiment.plan import Task
 from jobs.experiment.resources import STAGES
 from jobs.worker.pool import LocalRun
@@ -94,13 +95,7 @@ class Display:
             )
 
     def _note(self, task_id: str) -> str:
-        kept = self._progress_of.get(task_id, {})
-        if not kept:
-            return ""
-        left_s = kept.get("left_s")
-        left = f", {_duration(left_s)} left" if isinstance(left_s, int | float) else ""
-        note = f"{kept['note']}: " if kept.get("note") else ""
-        return f"{note}{kept['done']}/{kept['total']} {kept['unit']}, {kept['per_s']:.4g}/s{left}"
+        return describe_progress(self._progress_of.get(task_id))
 
     def _print_lines(self, run: LocalRun) -> None:
         for task_id in run.running:
@@ -127,11 +122,3 @@ class Display:
                     highlight=False,
                     soft_wrap=True,
                 )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

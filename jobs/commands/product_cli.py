@@ -8,11 +8,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.experiment.loading import load_experiment
-from jobs.experiment.plan import make_plan
-from jobs.store.storage import Storage
-
-ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="the experiment's YAML file")]
+from jobs.commands.arguments import ConfigPath, open_experiment
 
 
 class Format(StrEnum):
@@ -47,8 +43,8 @@ def export(
     """Write a cell's real and synthetic labelled slices for use elsewhere."""
     from jobs.commands.export import cell_to_export
 
-    plan = make_plan(load_experiment(config))
-    chosen = cell_to_export(plan, Storage(plan.experiment), cell, phase or (2, 3), limit)
+    plan, storage = open_experiment(config)
+    chosen = cell_to_export(plan, storage, cell, phase or (2, 3), limit)
     if format is Format.NNUNET:
         from gansfer.export.nnunet import write_nnunet
 
@@ -71,6 +67,6 @@ def pictures(config: ConfigPath) -> None:
     from gansfer.progress import Silent
     from jobs.stages.synthesis_description import describe_again
 
-    plan = make_plan(load_experiment(config))
-    for task in describe_again(plan, Storage(plan.experiment), Silent()):
+    plan, storage = open_experiment(config)
+    for task in describe_again(plan, storage, Silent()):
         typer.echo(f"drawn   {task.id}")

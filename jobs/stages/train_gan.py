@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from gansfer.atomic import replacing, write_json, write_text
+from gansfer.atomic import replacing, write_json, write_json_lines
 from gansfer.cohort.encode import ChannelCode
 from gansfer.drawing.losses import loss_curves
 from gansfer.drawing.slices import sample_grid
@@ -152,7 +152,7 @@ def _write_phase(
     for name, state in weights.items():
         with replacing(folder / f"{name}.safetensors") as aside:
             save_file({key: value.contiguous() for key, value in state.items()}, aside)
-    write_text(folder / "log.jsonl", "".join(json.dumps(one) + "\n" for one in result.records))
+    write_json_lines(folder / "log.jsonl", result.records)
     loss_curves(folder / "losses.png", result.records)
     _write_samples(context, phase, result.generator_state, code, labelling)
     write_json(folder / "phase.json", {"identity": identity, "phase": phase})

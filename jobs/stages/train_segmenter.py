@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 from safetensors.torch import save_file
 
-from gansfer.atomic import replacing, write_text
+from gansfer.atomic import replacing, write_json_lines
 from gansfer.drawing.losses import loss_curves
 from gansfer.segmentation.patches import Pool
 from gansfer.segmentation.train import train_segmenter as fit_segmenter
@@ -58,7 +57,7 @@ def train_segmenter(context: Context) -> Outcome:
 
 
 def _write_log(context: Context, records: list[dict[str, Any]]) -> None:
-    write_text(context.folder / "log.jsonl", "".join(json.dumps(one) + "\n" for one in records))
+    write_json_lines(context.folder / "log.jsonl", records)
     loss_curves(context.folder / "losses.png", records, context.task.id)
 
 

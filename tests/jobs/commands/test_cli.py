@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
+import gansfer as package
 import jobs.commands.validation
+from gansfer.gan.networks import Discriminator
+from jobs.experiment.loading import save_experiment
 from jobs.experiment.model import Experiment
 from tests.jobs.conftest import ROOT, Asked
 from tests.jobs.experiments import Trial
@@ -147,3 +154,74 @@ def test_a_report_of_nothing_says_so_and_ends_with_3(tmp_path: Path, gansfer: Ga
     page = (trial.storage.report / "index.html").read_text()
     assert "Incomplete: nothing of the 6 planned results is here yet." in page
     assert f"report: {trial.storage.report / 'index.html'}" in asked.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("describe", "CONFIG"),
+        ("aggregate", "CONFIG"),
+        ("inspect", "FOLDER"),
+        ("export", "CONFIG", "--cell", "fold-0/labels-01", "--out", "FOLDER"),
+        ("pictures", "CONFIG"),
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_command_that_needs_more_than_a_login_node_has_says_so(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    given = {"CONFIG": str(Trial.make(tmp_path).config), "FOLDER": str(tmp_path)}
+    argv = ["gansfer", *(given.get(one, one) for one in arguments)]
+    absent = ("torch", "numpy", "scipy", "h5py", "pandas", "matplotlib", "jinja2", "skimage")
+    code = (
+        f"import sys\nfor name in {absent}: sys.modules[name] = None\n"
+        f"sys.argv = {argv}\nfrom jobs.commands.cli import main\nmain()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert ran.returncode == 2, ran.stderr
+    assert re.fullmatch(
+        r"error: \w+ is not installed here, and this command needs it; install it with "
+        r"pip install '\.\[run\]', or run the command in the image\n",
+        ran.stderr,
+    )
+
+
+def test_a_package_that_nobody_knows_is_no_users_mistake(
+    tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jobs.commands.description", None)
+    with pytest.raises(ModuleNotFoundError, match=r"jobs\.commands\.description"):
+        gansfer("describe", Trial.make(tmp_path).config)
+
+
+def test_networks_are_described_without_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jobs.commands import description
+
+    devices: list[str] = []
+    built = description.build_critic
+
+    def watched(*args: Any) -> Discriminator:
+        network = built(*args)
+        devices.extend(weight.device.type for weight in network.state_dict().values())
+        return network
+
+    monkeypatch.setattr(description, "build_critic", watched)
+    description.describe_experiment(Trial.make(tmp_path).plan)
+    assert set(devices) == {"meta"}
+
+
+def test_version_and_short_help(gansfer: Gansfer) -> None:
+    assert gansfer("--version").out == f"gansfer {package.__version__}\n"
+    assert gansfer("status", "-h").out == gansfer("status", "--help").out != ""
+
+
+def test_an_experiments_folder_stands_for_its_file(tmp_path: Path, gansfer: Gansfer) -> None:
+    trial = Trial.make(tmp_path)
+    save_experiment(trial.plan.experiment, trial.storage.experiment_file)
+    of_file = gansfer("plan", trial.config, "--json")
+    assert of_file.code == 0
+    assert gansfer("plan", trial.storage.root, "--json") == of_file
