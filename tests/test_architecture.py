@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -205,6 +206,29 @@ def _roots_imported(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=house.module_of)
 def test_no_file_without_a_name(path: Path) -> None:
     assert path.stem not in {"utils", "util", "helpers", "helper", "misc", "common", "manager"}
+
+
+def test_every_product_is_named_in_one_file() -> None:
+    """`metrics.csv` once stood in eight places: a renamed product then breaks some of them."""
+    home = ROOT / "jobs" / "store" / "task_files.py"
+    named = {
+        one
+        for one in _strings(home)
+        if re.fullmatch(r"[\w.-]*\.(csv|h5|json\w?|\w*tensors|html)", one)
+    }
+    assert {"metrics.csv", "predictions.h5", "generator.safetensors", "manifest.json"} <= named
+    for path in FILES:
+        if path != home and path.is_relative_to(ROOT / "jobs"):
+            again = named & _strings(path)
+            assert not again, f"{house.module_of(path)} names {', '.join(sorted(again))} again"
+
+
+def _strings(path: Path) -> set[str]:
+    return {
+        node.value
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
 
 
 def test_tests_mirror_the_rooms() -> None:

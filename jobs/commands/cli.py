@@ -101,7 +101,8 @@ def run(
         state = storage.read_state(task) or {}
         reason = state.get("reason") if state.get("state") in ("failed", "blocked") else None
         killed = f"its process was killed (signal {-code})" if code < 0 else f"exit code {code}"
-        typer.echo(f"failed  {task_id}: {reason or killed}; see {storage.log(task)}", err=True)
+        log = storage.files(task).task_log
+        typer.echo(f"failed  {task_id}: {reason or killed}; see {log}", err=True)
     unfinished = [task.id for task in chosen.tasks if not result.is_finished(task)]
     n_saved = list(result.ended.values()).count(STOPPED)
     stopped = bool(unfinished) and (result.asked_to_stop or n_saved > 0)
@@ -285,12 +286,12 @@ def _until(plan: Plan, stage: str) -> Plan:
 def _print_results(console: Console, storage: Storage, *, nothing_to_do: bool) -> None:
     from jobs.commands.results import results_table
 
-    page = storage.report / "index.html"
+    page = storage.report.page
     if not page.exists():
         return
     if nothing_to_do:
         console.print("nothing to do: every task is done")
-    console.print(results_table(storage.report))
+    console.print(results_table(storage.report.table("dsc_by_ratio")))
     console.print(f"report: {page}", soft_wrap=True, highlight=False)
 
 

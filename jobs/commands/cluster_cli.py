@@ -140,7 +140,9 @@ def logs_command(
     _check_tasks(plan, [task])
     record = JobRecord(storage.submissions)
     element = look_up(record).element(task)
-    files = [storage.log(plan.by_id[task]), *([record.log(element)] if element else [])]
+    files = [storage.files(plan.by_id[task]).task_log]
+    if element:
+        files.append(record.log(element))
     there = [file for file in files if file.exists()]
     if not there:
         raise UserError(f"{task}: has no log yet; it was not started")

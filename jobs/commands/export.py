@@ -59,7 +59,7 @@ def cell_to_export(
             SyntheticPart(
                 task.cell.group or 0,
                 phase,
-                _first(read_synthetic(storage.synthetic(task, phase)), limit),
+                _first(read_synthetic(storage.files(task).slices(phase)), limit),
             )
             for task in tasks
             for phase in phases

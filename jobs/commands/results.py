@@ -8,12 +8,15 @@ from pathlib import Path
 from rich.table import Table
 
 
-def results_table(report: Path) -> Table:
+def results_table(path: Path) -> Table:
     """Mean overall DSC by arm (rows) and label count (columns), n subjects beside each.
+
+    Args:
+        path: the report's table of Dice by ratio.
 
     An arm that lacks some of its subjects has a dash: no mean is over holes.
     """
-    with (report / "tables" / "dsc_by_ratio.csv").open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     counts = sorted({int(row["labels"]) for row in rows})
     by_cell = {(row["arm"], int(row["labels"])): row for row in rows}

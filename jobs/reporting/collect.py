@@ -33,7 +33,7 @@ def write_report(plan: Plan, storage: Storage) -> ReportSummary:
     subjects = _subjects(storage)
     files = planned_files(plan, storage, ledger)
     return build_report(
-        storage.report,
+        storage.report.folder,
         _metrics(plan, storage, ledger, subjects),
         _expected(plan, ledger, _people_by_fold(plan, subjects.values())),
         _meta(plan, ledger, subjects.values()),
@@ -92,9 +92,7 @@ def _metrics(
     for task in plan.tasks:
         if not _is_measured(task) or not ledger.done(task):
             continue
-        table = pd.read_csv(
-            storage.folder(task) / "metrics.csv", dtype={"subject": str, "structure": str}
-        )
+        table = pd.read_csv(storage.files(task).metrics, dtype={"subject": str, "structure": str})
         if task.stage == "segment_cohort":
             table = table[[_in_analysis_set(subjects[one]) for one in table["subject"]]].copy()
         table["seed"] = task.cell.seed

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 
 from gansfer.report.page.pictures import Kind, Picture
-from gansfer.report.tables.quality_tables import FILE_NAME
 from jobs.experiment.plan import Plan, Task
 from jobs.store.ledger import Ledger
 from jobs.store.storage import Storage
@@ -47,7 +46,7 @@ def planned_files(plan: Plan, storage: Storage, ledger: Ledger) -> pd.DataFrame:
 
 def pictures_of(files: pd.DataFrame) -> list[Picture]:
     """The pictures among `planned_files` that are there."""
-    shown = files[files["there"] & (files["file"] != FILE_NAME)]
+    shown = files[files["there"] & (files["kind"] != "quality")]
     return [
         Picture(
             row["kind"],
@@ -64,7 +63,7 @@ def pictures_of(files: pd.DataFrame) -> list[Picture]:
 
 def quality_of(files: pd.DataFrame) -> pd.DataFrame:
     """All `quality.csv` among `planned_files` as one table, with the cell."""
-    found = files[files["there"] & (files["file"] == FILE_NAME)]
+    found = files[files["there"] & (files["kind"] == "quality")]
     tables = [
         pd.read_csv(row["path"]).assign(
             **{name: row[name] for name in ("seed", "fold", "labels", "group")}
@@ -78,16 +77,16 @@ def _files_of(
     task: Task, storage: Storage, ledger: Ledger
 ) -> Iterator[tuple[int | None, str, Path]]:
     """Phase, kind and path of each file that the task is to leave for the report."""
+    files = storage.files(task)
     if task.stage == "train_gan":
         for phase in _PHASES:
             for kind in _KINDS_OF_A_PHASE:
-                yield phase, kind, storage.phase(task, phase) / f"{kind}.png"
+                yield phase, kind, files.phase(phase).picture(kind)
     if task.stage == "synthesise":
-        folder = storage.folder(task)
         for kind in _KINDS_OF_SLICES:
             if kind != "rejected" or _rejects(task, ledger):
-                yield None, kind, folder / f"{kind}.png"
-        yield None, "quality", folder / FILE_NAME
+                yield None, kind, files.picture(kind)
+        yield None, "quality", files.quality
 
 
 def _rejects(task: Task, ledger: Ledger) -> bool:

@@ -146,7 +146,7 @@ def experiment_status(plan: Plan, storage: Storage, submitted: SubmittedJobs) ->
     for task in plan.tasks:
         element = submitted.element(task.id)
         job_log = record.log(element) if element else None
-        log = job_log if job_log and job_log.exists() else storage.log(task)
+        log = job_log if job_log and job_log.exists() else storage.files(task).task_log
         worker = storage.read_state(task) or {}
         if worker.get("fingerprint") != task.fingerprint:
             worker = {}

@@ -9,4 +9,4 @@ from jobs.stages.context import Context, Outcome
 def aggregate(context: Context) -> Outcome:
     """The stage: the report of everything that is there now."""
     summary = write_report(context.plan, context.storage)
-    return Outcome(("index.html",), {"missing": list(summary.missing)})
+    return Outcome(context.files.relative(context.files.page), {"missing": list(summary.missing)})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from jobs.experiment.resources import DEFAULT_RESOURCES, StageName
 from jobs.stages.training_data import CellData
 from jobs.store.scratch import cohort_folder
 from jobs.store.storage import Storage
+from jobs.store.task_files import TaskFiles
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Outcome:
     """What a stage has made.
 
     Attributes:
-        products: files in the task's folder, which downstream tasks read and the digest covers.
+        products: names of files in the task's folder, which other tasks read and its digest
+            covers.
         facts: what the manifest should say beside them.
     """
 
@@ -56,15 +57,16 @@ class Context:
         """The task's cell."""
         return self.task.cell
 
-    def needed(self, stage: StageName) -> Task:
-        """The one task of this stage that the task needs."""
-        (found,) = (need for need in self.task.needs if need.startswith(f"{stage}/"))
-        return self.plan.by_id[found]
-
     @property
-    def folder(self) -> Path:
-        """Where the task's products go."""
-        return self.storage.folder(self.task)
+    def files(self) -> TaskFiles:
+        """The task's products, and what lies beside them."""
+        return self.storage.files(self.task)
+
+    def files_needed(self, stage: StageName) -> list[TaskFiles]:
+        """The files of each needed task of this stage."""
+        prefix = f"{stage}/"
+        needed = (self.plan.by_id[need] for need in self.task.needs if need.startswith(prefix))
+        return [self.storage.files(task) for task in needed]
 
     @cached_property
     def device(self) -> str:
@@ -122,4 +124,4 @@ class Context:
     def store(self, name: str, identity: str) -> CheckpointStore:
         """Checkpoints of one training run of the task."""
         every_s = self.experiment.run.checkpoint_every_s
-        return CheckpointStore(self.folder / name, identity, every_s)
+        return CheckpointStore(self.files.folder / name, identity, every_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gansfer
+from gansfer.cohort.table import TABLE_NAME
 from gansfer.cohort.writing import write_cohort
 from jobs.inputs.sources import make_source
 from jobs.inputs.template import input_stamps
@@ -15,17 +16,21 @@ from jobs.store.source_files import INPUT_FILES
 def prepare(context: Context) -> Outcome:
     """Raw images become shards in the common space (III.A)."""
     cohort, source = context.experiment.cohort, make_source(context.experiment)
-    files = input_stamps(cohort, source)
+    folder, files = context.files.folder, input_stamps(cohort, source)
     rows = write_cohort(
-        context.folder,
+        folder,
         prepared_subjects(
-            context.experiment, source, context.folder, context.task.fingerprint, context.watch
+            context.experiment,
+            source,
+            folder,
+            context.task.fingerprint,
+            context.watch,
         ),
         structures=cohort.structures,
         roi=cohort.roi,
         software=f"gansfer {gansfer.__version__}",
     )
-    remove_parts(context.folder)
+    remove_parts(folder)
     shards = {row.shard for row in rows} | {row.reference_shard for row in rows}
     facts = {
         "subjects": len(rows),
@@ -33,4 +38,4 @@ def prepare(context: Context) -> Outcome:
         "label_voxels_outside_roi": sum(row.n_label_voxels_outside_roi or 0 for row in rows),
         INPUT_FILES: files,
     }
-    return Outcome(("subjects.csv", *sorted(name for name in shards if name)), facts)
+    return Outcome((TABLE_NAME, *sorted(name for name in shards if name)), facts)

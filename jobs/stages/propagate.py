@@ -25,10 +25,8 @@ from jobs.experiment.cohort import PropagationReferences
 from jobs.experiment.plan import reference_tasks
 from jobs.stages.context import Context, Outcome
 from jobs.stages.quality_sets import people_of
-from jobs.stages.results import PRODUCTS, write_labels, write_results
+from jobs.stages.results import write_labels, write_results
 from jobs.store.partial_results import Parts, remove_parts
-
-REFERENCES_NAME = "references.h5"
 
 
 def propagate_labels(context: Context) -> Outcome:
@@ -36,7 +34,7 @@ def propagate_labels(context: Context) -> Outcome:
     # Read when ants is loaded; on one thread its results are the same to the bit everywhere.
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
     outcome = _references(context) if context.cell.part is not None else _rival(context)
-    remove_parts(context.folder)
+    remove_parts(context.files.folder)
     return outcome
 
 
@@ -66,10 +64,8 @@ def nearest_atlases(target: Subject, subjects: Sequence[Subject], most: int) -> 
 def propagated_references(context: Context) -> dict[str, Labels]:
     """Every reference that the needed tasks have made, by subject."""
     found: dict[str, Labels] = {}
-    for need in context.task.needs:
-        if need.startswith("propagate/"):
-            folder = context.storage.folder(context.plan.by_id[need])
-            found |= read_predictions(folder / REFERENCES_NAME)
+    for files in context.files_needed("propagate"):
+        found |= read_predictions(files.references)
     return found
 
 
@@ -80,9 +76,9 @@ def _references(context: Context) -> Outcome:
     mine = pool[context.cell.part :: reference_tasks(context.experiment)]
     atlases_of = {one.id: nearest_atlases(one, cohort.subjects, settings.atlases) for one in mine}
     label_nzhw = _propagated(context, atlases_of)
-    write_labels(context, REFERENCES_NAME, list(atlases_of), label_nzhw)
+    write_labels(context, context.files.references, list(atlases_of), label_nzhw)
     facts = {"subjects": len(mine), "atlases": {one: list(of) for one, of in atlases_of.items()}}
-    return Outcome((REFERENCES_NAME,), facts)
+    return Outcome(context.files.relative(context.files.references), facts)
 
 
 def _rival(context: Context) -> Outcome:
@@ -96,9 +92,9 @@ def _rival(context: Context) -> Outcome:
     }
     label_nzhw = _propagated(context, atlases_of)
     truth_nzhw = cohort.labels(test_ids)
-    write_results(context, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
+    products = write_results(context, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
     facts = {"training_subjects": list(data.training_ids), "test_subjects": list(test_ids)}
-    return Outcome(PRODUCTS, facts)
+    return Outcome(products, facts)
 
 
 def _of_others(
@@ -118,7 +114,7 @@ def _of_others(
 def _propagated(context: Context, atlases_of: Mapping[str, Sequence[str]]) -> Labels:
     """The label map [N, Z, H, W] of each subject, from its atlases; goes on where it was."""
     cohort = context.cohort
-    parts = Parts(context.folder, context.identity)
+    parts = Parts(context.files.folder, context.identity)
     n_atlases, done = sum(map(len, atlases_of.values())), 0
     label_nzhw = np.zeros((len(atlases_of), *cohort.shape_zhw), np.uint8)
     for n, (subject_id, atlas_ids) in enumerate(atlases_of.items()):

@@ -6,6 +6,7 @@ Legend: N subjects, Z H W as everywhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,6 @@ from gansfer.evaluation.predictions import write_predictions
 from jobs.stages.context import Context
 
 Labels = npt.NDArray[np.uint8]
-PRODUCTS = ("metrics.csv", "predictions.h5")
 
 
 def write_results(
@@ -25,21 +25,22 @@ def write_results(
     references: Sequence[Labels | None],
     *,
     surfaces: bool,
-) -> None:
-    """Measure label maps [N, Z, H, W] against their references; write both files."""
+) -> tuple[str, ...]:
+    """Measure label maps [N, Z, H, W] against their references; write both files, name them."""
     cohort = context.cohort
     rows = measure_all(
         ids, label_nzhw, references, cohort.structures, cohort.spacing_zhw_mm, surfaces=surfaces
     )
-    write_metrics(context.folder / "metrics.csv", rows)
-    write_labels(context, "predictions.h5", ids, label_nzhw)
+    write_metrics(context.files.metrics, rows)
+    write_labels(context, context.files.predictions, ids, label_nzhw)
+    return context.files.relative(context.files.metrics, context.files.predictions)
 
 
-def write_labels(context: Context, name: str, ids: Sequence[str], label_nzhw: Labels) -> None:
-    """Write label maps [N, Z, H, W] in the cohort's space to a file of the task's folder."""
+def write_labels(context: Context, path: Path, ids: Sequence[str], label_nzhw: Labels) -> None:
+    """Write label maps [N, Z, H, W] in the cohort's space."""
     cohort = context.cohort
     write_predictions(
-        context.folder / name,
+        path,
         ids,
         label_nzhw,
         cohort.structures,

@@ -12,7 +12,7 @@ from gansfer.cohort.splits import analysis_fold
 from jobs.experiment.plan import Cell
 from jobs.stages.context import Context, Outcome
 from jobs.stages.propagate import propagated_references
-from jobs.stages.results import PRODUCTS, write_results
+from jobs.stages.results import write_results
 from jobs.stages.segmenting import segment_subjects
 from jobs.stages.training_data import all_folds
 from jobs.store.partial_results import remove_parts
@@ -32,15 +32,15 @@ def segment_cohort(context: Context) -> Outcome:
         fold, why = chosen, f"fold {chosen} is set in the experiment (grid.analysis_fold)"
     model_cell = Cell(cell.seed, fold, cell.labels, arm=cell.arm)
     model = context.plan.by_id["/".join(("train_segmenter", *model_cell.parts))]
-    state = load_file(context.storage.folder(model) / "model.safetensors")
+    state = load_file(context.storage.files(model).model)
     ids = [subject.id for subject in context.cohort.subjects if subject.in_pool]
     label_nzhw = segment_subjects(context, state, ids)
     references = _references(context, ids)
-    write_results(context, ids, label_nzhw, references, surfaces=False)
+    products = write_results(context, ids, label_nzhw, references, surfaces=False)
     n_references = sum(reference is not None for reference in references)
-    remove_parts(context.folder)
+    remove_parts(context.files.folder)
     facts = {"fold": fold, "why": why, "subjects": len(ids), "references": n_references}
-    return Outcome(PRODUCTS, facts)
+    return Outcome(products, facts)
 
 
 def _references(context: Context, ids: Sequence[str]) -> list[Labels | None]:

@@ -26,7 +26,7 @@ _SUBJECTS_AT_ONCE = 8
 
 def segment_subjects(context: Context, state: dict[str, Any], ids: Sequence[str]) -> Labels:
     """Segment some subjects at a time, which are kept aside: a kill costs one such lot."""
-    parts = Parts(context.folder, context.identity)
+    parts = Parts(context.files.folder, context.identity)
     z = context.cohort.shape_zhw[0]
     label_nzhw: Labels = np.empty((len(ids), *context.cohort.shape_zhw), np.uint8)
     for start in range(0, len(ids), _SUBJECTS_AT_ONCE):

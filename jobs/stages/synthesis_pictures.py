@@ -37,10 +37,7 @@ _STEPS_SHOWN = 3  # structures in Fig. 3, as in the paper
 
 def read_sets(context: Context) -> dict[int, SyntheticSet]:
     """Every slice of the task, by phase, rejected ones too."""
-    return {
-        phase: read_synthetic(context.storage.synthetic(context.task, phase), kept_only=False)
-        for phase in PHASES
-    }
+    return {phase: read_synthetic(context.files.slices(phase), kept_only=False) for phase in PHASES}
 
 
 def draw_pictures(context: Context, sets: Sets, labelling: Labelling) -> None:
@@ -70,7 +67,7 @@ def _rejected(context: Context, sets: Sets, labelling: Labelling) -> None:
     worst = rejected[np.argsort(-made.score_k[rejected], kind="stable")][:_REJECTED]
     text = f"the farthest {len(worst)} of {len(rejected)} ({len(made)} drawn)"
     rejected_figure(
-        context.folder / "rejected.png",
+        context.files.picture("rejected"),
         made.image_khw[worst].astype(np.float32),
         made.score_k[worst],
         f"Rejected after phase {PHASES[-1]}: {text}",
@@ -89,7 +86,7 @@ def _embedding(context: Context, sets: Sets, labelling: Labelling) -> None:
         {f"phase {phase}": made.image_khw[shown] for phase, made in sets.items()},
         context.seed_for("t-SNE"),
     )
-    embedding_figure(context.folder / "embedding.png", real_n2, by_phase)
+    embedding_figure(context.files.picture("embedding"), real_n2, by_phase)
 
 
 def _latents(context: Context, sets: Sets, labelling: Labelling) -> None:
@@ -103,7 +100,7 @@ def _latents(context: Context, sets: Sets, labelling: Labelling) -> None:
     shown = min(9, len(image_nhw))
     region_rk = regions_alike(image_nhw, shown, min(2, int(eligible_n.sum())), eligible_n)
     same_latents_figure(
-        context.folder / "latents.png",
+        context.files.picture("latents"),
         {f"phase {phase}": made.image_khw.astype(np.float32) for phase, made in sets.items()},
         {f"phase {phase}": made.label_khw for phase, made in sets.items()},
         region_rk,
@@ -149,7 +146,7 @@ def _postprocessing(context: Context, sets: Sets, labelling: Labelling) -> None:
     order = np.argsort(changed_s, kind="stable")[::-1][:_STEPS_SHOWN]
     mask_shw = labelling.mask_szhw[:, slice_index_k[most]]
     postprocessing_figure(
-        context.folder / "postprocessing.png",
+        context.files.picture("postprocessing"),
         image_khw[most],
         steps.masked_kshw[most],
         _by_step(mask_shw, steps, most),
@@ -165,11 +162,11 @@ def _drawn_again(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Images [K, H, W] and contrasts [K, S, H, W] of some latents, which the files do not hold."""
     gan = context.experiment.gan
-    folder = context.storage.phase(context.needed("train_gan"), PHASES[-1])
+    (gan_files,) = context.files_needed("train_gan")
     latents = draw_latents(
         int(latent_index_k.max()) + 1, gan.latent_size, context.seed_for("latents")
     )
-    generator = context.generator(load_file(folder / "generator.safetensors"))
+    generator = context.generator(load_file(gan_files.phase(PHASES[-1]).generator))
     channels = sample(generator, latents[latent_index_k], device=context.device)
     return context.data.code.decode(channels.numpy())
 

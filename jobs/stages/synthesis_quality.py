@@ -79,7 +79,7 @@ def write_quality(context: Context, sets: Sets) -> None:
     for row in rows:
         phase, name, part, value, n = astuple(row)
         writer.writerow((phase, name, part, f"{value:.6g}" if np.isfinite(value) else "", n))
-    write_text(context.folder / "quality.csv", text.getvalue())
+    write_text(context.files.quality, text.getvalue())
 
 
 def _wasserstein_rows(context: Context, sets: Sets, real: RealSlices) -> Iterator[QualityRow]:
@@ -216,7 +216,7 @@ def _draw_nearest(context: Context, sets: Sets, real: RealSlices) -> None:
         titles += [f"phase {phase}", f"nearest real\nat {distance[0]:.1f} to {distance[-1]:.1f}"]
         texts = [f"{place + 1}" for place in range(shown)]
     slice_table(
-        context.folder / "nearest.png",
+        context.files.picture("nearest"),
         np.stack(images),
         None,
         (),

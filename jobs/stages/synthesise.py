@@ -37,13 +37,13 @@ def synthesise(context: Context) -> Outcome:
     block.
     """
     labelling = Labelling.of_cell(context)
-    gan = context.needed("train_gan")
-    parts = Parts(context.folder, context.identity)
+    (gan,) = context.files_needed("train_gan")
+    parts = Parts(context.files.folder, context.identity)
     facts: dict[str, Any] = {}
     for phase in PHASES:
-        path, written = context.folder / f"phase-{phase}.h5", f"phase-{phase}"
+        path, written = context.files.slices(phase), f"phase-{phase}"
         if not (path.exists() and parts.has(written)):
-            state = load_file(context.storage.phase(gan, phase) / "generator.safetensors")
+            state = load_file(gan.phase(phase).generator)
             made = _make(context, labelling, state, phase, parts)
             attributes: dict[str, str | int] = {
                 "phase": phase,
@@ -56,8 +56,8 @@ def synthesise(context: Context) -> Outcome:
                 parts.drop(name)
         facts[f"phase_{phase}"] = json.loads(str(parts.read(written)["facts"]))
     describe_synthesis(context, labelling)
-    remove_parts(context.folder)
-    return Outcome(tuple(f"phase-{phase}.h5" for phase in PHASES), facts)
+    remove_parts(context.files.folder)
+    return Outcome(context.files.relative(*map(context.files.slices, PHASES)), facts)
 
 
 def _block_names(n_slices: int, phase: int) -> dict[int, str]:

@@ -1,6 +1,6 @@
 """The stage `train_gan`: the three phases of one cell, each with products of its own.
 
-A phase whose products are of today's settings and inputs is not run again, so a changed phase 3
+A phase whose products are of the current settings and inputs is not run again, so a changed phase 3
 leaves phases 1 and 2 alone.
 
 Legend: K slices, C channels, S structures, H W rows and columns.
@@ -49,7 +49,7 @@ def train_gan(context: Context) -> Outcome:
     data, gan = context.data, context.experiment.gan
     labelled_kchw, n_clipped_c = data.encoded_group()
     code = data.code
-    write_json(context.folder / "code.json", code.to_dict())
+    write_json(context.files.code, code.to_dict())
     labelled = torch.from_numpy(labelled_kchw)
     pool = torch.from_numpy(data.encoded_pool())
     labelling = Labelling.of_cell(context)
@@ -90,19 +90,21 @@ def train_gan(context: Context) -> Outcome:
             **how,
         ),
     )
-    products = tuple(f"phase-{phase}/generator.safetensors" for phase in (1, 2, 3))
+    products = context.files.relative(
+        context.files.code, *(context.files.phase(phase).generator for phase in (1, 2, 3))
+    )
     facts = {
         "training_subjects": list(data.group_ids),
         "pool_subjects": len(data.pool_ids),
         "pool_holds_test_subjects": not context.experiment.cohort.exclude_test_from_unlabelled,
         "voxels_clipped_by_channel": n_clipped_c,
     }
-    return Outcome(("code.json", *products), facts)
+    return Outcome(products, facts)
 
 
 def _selftaught(context: Context, generator_state: State) -> torch.Tensor:
     """Label channels [K, S, H, W] of the phase-2 generator, drawn once and stored (II.B)."""
-    path = context.folder / "phase-2" / "selftaught.safetensors"
+    path = context.files.phase(2).selftaught
     gan = context.experiment.gan
     n = gan.phase_3.selftaught_slices
     if path.exists():
@@ -121,18 +123,15 @@ def _selftaught(context: Context, generator_state: State) -> torch.Tensor:
 def _kept_phase(
     context: Context, phase: int, identity: str
 ) -> tuple[State, dict[str, State]] | None:
-    folder = context.storage.phase(context.task, phase)
+    files = context.files.phase(phase)
     try:
-        kept = json.loads((folder / "phase.json").read_text())
+        kept = json.loads(files.identity.read_text())
     except FileNotFoundError:
         return None
     if kept["identity"] != identity:
         return None
-    critics = {
-        path.stem.removesuffix("-critic"): load_file(path)
-        for path in folder.glob("*-critic.safetensors")
-    }
-    return load_file(folder / "generator.safetensors"), critics
+    critics = {name: load_file(path) for name, path in files.critics().items()}
+    return load_file(files.generator), critics
 
 
 def _write_phase(
@@ -143,19 +142,19 @@ def _write_phase(
     code: ChannelCode,
     labelling: Labelling,
 ) -> None:
-    """Write the phase's weights, log and pictures; `phase.json` last."""
-    folder = context.storage.phase(context.task, phase)
-    (folder / "phase.json").unlink(missing_ok=True)
-    (folder / "selftaught.safetensors").unlink(missing_ok=True)
-    weights = {"generator": result.generator_state}
-    weights |= {f"{name}-critic": state for name, state in result.critics.items()}
-    for name, state in weights.items():
-        with replacing(folder / f"{name}.safetensors") as aside:
+    """Write the phase's weights, log and pictures; its identity last."""
+    files = context.files.phase(phase)
+    files.identity.unlink(missing_ok=True)
+    files.selftaught.unlink(missing_ok=True)
+    weights = {files.generator: result.generator_state}
+    weights |= {files.critic(name): state for name, state in result.critics.items()}
+    for path, state in weights.items():
+        with replacing(path) as aside:
             save_file({key: value.contiguous() for key, value in state.items()}, aside)
-    write_json_lines(folder / "log.jsonl", result.records)
-    loss_curves(folder / "losses.png", result.records)
+    write_json_lines(files.log, result.records)
+    loss_curves(files.picture("losses"), result.records)
     _write_samples(context, phase, result.generator_state, code, labelling)
-    write_json(folder / "phase.json", {"identity": identity, "phase": phase})
+    write_json(files.identity, {"identity": identity, "phase": phase})
 
 
 def _write_samples(
@@ -169,7 +168,7 @@ def _write_samples(
     label_khw = labelling.label(image_khw, contrast_kshw).label_khw
     order = labelling.slice_index(image_khw).argsort(kind="stable")
     sample_grid(
-        context.storage.phase(context.task, phase) / "samples.png",
+        context.files.phase(phase).picture("samples"),
         image_khw[order],
         label_khw[order],
         context.cohort.structures,

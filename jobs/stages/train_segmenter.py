@@ -14,7 +14,7 @@ from gansfer.segmentation.train import train_segmenter as fit_segmenter
 from gansfer.synthesis.synthetic_sets import concatenate, read_synthetic
 from jobs.experiment.arms import Arm
 from jobs.stages.context import Context, Outcome
-from jobs.stages.results import PRODUCTS, write_results
+from jobs.stages.results import write_results
 from jobs.stages.segmenting import segment_subjects
 from jobs.stages.training_data import CellData, as_slices
 from jobs.store.partial_results import remove_parts
@@ -38,27 +38,27 @@ def train_segmenter(context: Context) -> Outcome:
         watch=context.watch,
         device=context.device,
     )
-    with replacing(context.folder / "model.safetensors") as aside:
+    with replacing(context.files.model) as aside:
         save_file(result.state, aside)
     _write_log(context, result.records)
     test_ids = data.fold.test_ids
     label_nzhw = segment_subjects(context, result.state, test_ids)
     truth_nzhw = context.cohort.labels(test_ids)
-    write_results(context, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
+    products = write_results(context, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
     store.clear()
-    remove_parts(context.folder)
+    remove_parts(context.files.folder)
     facts = {
         "training_subjects": list(data.training_ids) if arm.uses_real else [],
         "test_subjects": list(test_ids),
         "synthetic_slices": 0 if synthetic is None else len(synthetic.image_nhw),
         "achieved_real_per_synthetic": result.achieved_ratio,
     }
-    return Outcome(("model.safetensors", *PRODUCTS), facts)
+    return Outcome((*context.files.relative(context.files.model), *products), facts)
 
 
 def _write_log(context: Context, records: list[dict[str, Any]]) -> None:
-    write_json_lines(context.folder / "log.jsonl", records)
-    loss_curves(context.folder / "losses.png", records, context.task.id)
+    write_json_lines(context.files.log, records)
+    loss_curves(context.files.picture("losses"), records, context.task.id)
 
 
 def _real_pool(data: CellData) -> Pool:
@@ -74,12 +74,8 @@ def _synthetic_pool(context: Context, arm: Arm) -> Pool | None:
     """Kept slices of the arm's phases, of all groups of the cell (III.F)."""
     if not arm.phases:
         return None
-    folders = [
-        context.storage.folder(context.plan.by_id[need])
-        for need in context.task.needs
-        if need.startswith("synthesise/")
-    ]
+    sets = context.files_needed("synthesise")
     made = concatenate(
-        [read_synthetic(folder / f"phase-{phase}.h5") for folder in folders for phase in arm.phases]
+        [read_synthetic(files.slices(phase)) for files in sets for phase in arm.phases]
     )
     return Pool(made.image_khw.astype(np.float32), made.label_khw, np.arange(len(made.label_khw)))

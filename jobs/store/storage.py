@@ -1,7 +1,6 @@
-"""The only file that knows paths: where each task's products lie, and whether they are complete.
+"""The folder of an experiment: where each task's folder lies in it, and its manifest and state.
 
-A task is done when its manifest is there, was written for today's settings, and names the
-products of the needed tasks as they are now. The manifest is written last, atomically.
+The names of the files in a task's folder are in task_files.py.
 """
 
 from __future__ import annotations
@@ -14,7 +13,9 @@ from typing import Any
 from gansfer.atomic import write_json
 from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Task
+from jobs.store.task_files import TaskFiles
 
+EXPERIMENT_FILE = "experiment.yaml"
 _STALE_TRIES = 5
 
 _FOLDERS = {
@@ -37,17 +38,17 @@ class Storage:
     @property
     def experiment_file(self) -> Path:
         """The resolved experiment, every default spelled out."""
-        return self.root / "experiment.yaml"
+        return self.root / EXPERIMENT_FILE
 
     @property
     def cohort(self) -> Path:
         """Folder of `subjects.csv` and the shards."""
-        return self.root / "cohort"
+        return self.root / _FOLDERS["prepare"]
 
     @property
-    def report(self) -> Path:
-        """Folder of the report; its page is `index.html`."""
-        return self.root / "report"
+    def report(self) -> TaskFiles:
+        """The report's page and tables."""
+        return TaskFiles(self.root / _FOLDERS["aggregate"])
 
     @property
     def submissions(self) -> Path:
@@ -63,41 +64,21 @@ class Storage:
         """Folder of all the task's products."""
         return self.root.joinpath(_FOLDERS[task.stage], *task.cell.parts)
 
-    def phase(self, task: Task, phase: int) -> Path:
-        """Folder of one GAN phase of a `train_gan` task."""
-        return self.folder(task) / f"phase-{phase}"
-
-    def synthetic(self, task: Task, phase: int) -> Path:
-        """A `synthesise` task's slices of one phase."""
-        return self.folder(task) / f"phase-{phase}.h5"
-
-    def manifest(self, task: Task) -> Path:
-        """Written last: with it, the task is done."""
-        return self.folder(task) / "manifest.json"
-
-    def state(self, task: Task) -> Path:
-        """Heartbeat, progress and the reason of a failure."""
-        return self.folder(task) / "state.json"
-
-    def log(self, task: Task) -> Path:
-        """Messages of the task's attempts, tracebacks included."""
-        return self.folder(task) / "task.log"
-
-    def claim(self, task: Task) -> Path:
-        """Says which process works on the task (claim.py adds a number to the name)."""
-        return self.folder(task) / ".claim"
+    def files(self, task: Task) -> TaskFiles:
+        """Every file that the task leaves."""
+        return TaskFiles(self.folder(task))
 
     def read_manifest(self, task: Task) -> dict[str, Any] | None:
         """The task's manifest, or None where there is none that can be read."""
-        return _read_json(self.manifest(task))
+        return _read_json(self.files(task).manifest)
 
     def read_state(self, task: Task) -> dict[str, Any] | None:
         """The task's last heartbeat, or None."""
-        return _read_json(self.state(task))
+        return _read_json(self.files(task).state)
 
     def write_manifest(self, task: Task, manifest: dict[str, Any]) -> None:
         """Declare the task done."""
-        write_json(self.manifest(task), manifest)
+        write_json(self.files(task).manifest, manifest)
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

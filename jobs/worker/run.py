@@ -55,12 +55,12 @@ def run_task(experiment_file: str, task_id: str, *, heartbeat_every_s: float | N
     task = plan.by_id[task_id]
     folder = storage.folder(task)
     folder.mkdir(parents=True, exist_ok=True)
-    with _logging_to(storage.log(task)):
+    with _logging_to(storage.files(task).task_log):
         # What needs no other task reads source files, which may have changed since.
         if Ledger(plan, storage, sources=not task.needs).done(task):
             _log.info("%s: done before", task.id)
             return DONE
-        with claim.claimed(storage.claim(task)) as other:
+        with claim.claimed(storage.files(task).lock) as other:
             if other is not None:
                 _log.info("%s: another works on it: %s", task.id, other)
                 return BUSY
@@ -73,7 +73,7 @@ def _run_claimed(plan: Plan, storage: Storage, task: Task, heartbeat_every_s: fl
     before = storage.read_state(task) or {}
     same = before.get("fingerprint") == task.fingerprint
     heartbeat = Heartbeat(
-        storage.state(task),
+        storage.files(task).state,
         heartbeat_every_s,
         {
             "task": task.id,
@@ -122,7 +122,7 @@ def _run_watched(
     plan: Plan, storage: Storage, task: Task, ledger: Ledger, heartbeat: Heartbeat
 ) -> int:
     started_s = time.monotonic()
-    storage.manifest(task).unlink(missing_ok=True)
+    storage.files(task).manifest.unlink(missing_ok=True)
     try:
         # The one lazy import: everything before it runs without torch, on a login node too.
         from jobs.stages.run import Context, run_stage

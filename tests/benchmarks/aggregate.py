@@ -91,16 +91,16 @@ def write_products(plan: Plan, storage: Storage, holes: int, with_pictures: bool
         folder.mkdir(parents=True, exist_ok=True)
         products: tuple[str, ...] = ()
         if task.cell.arm is not None:
-            metrics_of(task, people).to_csv(folder / "metrics.csv", index=False)
+            metrics_of(task, people).to_csv(storage.files(task).metrics, index=False)
             products = ("metrics.csv",)
         elif task.stage == "train_gan":
             for phase in (1, 2, 3):
-                _put(pictures, ("samples", "losses"), storage.phase(task, phase))
+                _put(pictures, ("samples", "losses"), storage.files(task).phase(phase).folder)
         elif task.stage == "synthesise":
             _put(
                 pictures, ("latents", "embedding", "postprocessing", "rejected", "nearest"), folder
             )
-            quality_of(task).to_csv(folder / "quality.csv", index=False)
+            quality_of(task).to_csv(storage.files(task).quality, index=False)
         inputs = {need: digests[need] for need in task.needs if need in digests}
         facts = {"fold": 0, "why": "made up"} if task.stage == "segment_cohort" else {}
         manifest = build_manifest(
@@ -117,7 +117,7 @@ def write_products(plan: Plan, storage: Storage, holes: int, with_pictures: bool
         digests[task.id] = manifest["digest"]
         storage.write_manifest(task, manifest)
     for task in plan.of_stage("train_segmenter")[:holes]:
-        storage.manifest(task).unlink()
+        storage.files(task).manifest.unlink()
 
 
 def metrics_of(task: Task, people: list[Subject]) -> pd.DataFrame:

@@ -120,7 +120,7 @@ class Trial:
         return self.storage.read_state(self.task(task_id)) or {}
 
     def log(self, task_id: str) -> str:
-        return self.storage.log(self.task(task_id)).read_text()
+        return self.storage.files(self.task(task_id)).task_log.read_text()
 
     def undo(self, task_id: str) -> None:
         """Remove all that a task has left."""
@@ -150,5 +150,5 @@ class Trial:
 
 def results_of(storage: Storage) -> dict[str, bytes]:
     """What an experiment found: every metrics file and every table of the report."""
-    paths = [*storage.root.glob("**/metrics.csv"), *storage.report.glob("tables/*.csv")]
+    paths = [*storage.root.glob("**/metrics.csv"), *storage.report.folder.glob("tables/*.csv")]
     return {str(path.relative_to(storage.root)): path.read_bytes() for path in sorted(paths)}

@@ -78,8 +78,8 @@ def test_distances_are_averaged_over_scales_then_over_cells(tables: QualityTable
 
 
 def test_means_over_fewer_cells_than_planned_say_so(quality: pd.DataFrame) -> None:
-    cells = [(fold, 1, "quality.csv") for fold in range(5)] + [(0, 6, "quality.csv")]
-    files = pd.DataFrame(cells, columns=["fold", "labels", "file"])
+    cells = [(fold, 1, "quality") for fold in range(5)] + [(0, 6, "quality")]
+    files = pd.DataFrame(cells, columns=["fold", "labels", "kind"])
     section = quality_section(quality_tables(quality, files), STRUCTURES, {})
     assert section is not None
     of_quality, of_copies, of_labels = (part for part in section.parts if isinstance(part, Table))

@@ -15,7 +15,6 @@ from gansfer.atomic import write_text
 from gansfer.errors import UserError
 
 COLUMNS = ("seed", "fold", "labels", "group", "phase", "measure", "part", "value", "n")
-FILE_NAME = "quality.csv"
 WASSERSTEIN_MR, WASSERSTEIN_LABELS = "sliced_wasserstein_mr", "sliced_wasserstein_labels"
 SUMMARY = (WASSERSTEIN_MR, WASSERSTEIN_LABELS, "precision", "recall", "density", "coverage")
 _SHAPES = ("present_fraction", "volume_mm3", "area_distance_mm2", "centroid_shift_mm")
@@ -41,7 +40,7 @@ def quality_tables(quality: pd.DataFrame, files: pd.DataFrame | None = None) -> 
 
     Args:
         quality: columns `COLUMNS`, a row a number.
-        files: what the GANs are to leave, columns labels and file; None: no more than is there.
+        files: what the GANs are to leave, columns labels and kind; None: no more than is there.
 
     Raises:
         UserError: a column is missing.
@@ -53,7 +52,7 @@ def quality_tables(quality: pd.DataFrame, files: pd.DataFrame | None = None) -> 
     named = there["measure"].isin
     planned = quality[["seed", "fold", "labels", "group"]].drop_duplicates()
     if files is not None:
-        planned = files[files["file"] == FILE_NAME]
+        planned = files[files["kind"] == "quality"]
     cells = planned.groupby("labels").size()
     by_part = (*_KEYS, "part")
     areas = there["measure"].str.startswith("area_mm2_p")

@@ -151,9 +151,9 @@ def test_a_report_of_nothing_says_so_and_ends_with_3(tmp_path: Path, gansfer: Ga
     trial = Trial.make(tmp_path)
     asked = gansfer("aggregate", trial.config)
     assert (asked.code, asked.err) == (3, "")
-    page = (trial.storage.report / "index.html").read_text()
+    page = trial.storage.report.page.read_text()
     assert "Incomplete: nothing of the 6 planned results is here yet." in page
-    assert f"report: {trial.storage.report / 'index.html'}" in asked.out
+    assert f"report: {trial.storage.report.page}" in asked.out
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_watch_shows_each_change_and_ends_with_the_last_task(
         },
     }
     trial.folder(GAN).mkdir(parents=True)
-    write_json(trial.storage.state(trial.task(GAN)), state)
+    write_json(trial.storage.files(trial.task(GAN)).state, state)
     terminal = io.StringIO()
     console = Console(file=terminal, force_terminal=True, color_system=None, width=140)
     monkeypatch.setattr(cluster_cli, "wide_console", lambda: console)

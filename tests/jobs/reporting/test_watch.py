@@ -37,7 +37,7 @@ def test_the_report_is_written_again_only_when_a_task_has_ended(
         looks.append(seconds)
         if len(looks) in (2, 4):  # a task ends before the third and the fifth look
             task = plan.tasks[len(looks) // 2]
-            storage.manifest(task).parent.mkdir(parents=True, exist_ok=True)
+            storage.files(task).manifest.parent.mkdir(parents=True, exist_ok=True)
             storage.write_manifest(task, {"finished": f"at look {len(looks)}"})
 
     monkeypatch.setattr(aggregate, "write_report", write)

@@ -124,7 +124,7 @@ def test_the_full_cohort_is_segmented_by_the_analysis_folds_model(
 def test_the_report_has_every_result_once_and_the_right_people(
     finished: Finished, cohort: Cohort, data: CellData
 ) -> None:
-    found = list(rows(finished.storage.report / "tables" / "metrics.csv"))
+    found = list(rows(finished.storage.report.table("metrics")))
     keys = [
         tuple(row[key] for key in ("arm", "set", "subject", "structure", "metric")) for row in found
     ]
@@ -140,7 +140,7 @@ def test_the_report_has_every_result_once_and_the_right_people(
 
 
 def test_the_page_says_that_it_is_complete_and_of_what(finished: Finished) -> None:
-    page = (finished.storage.report / "index.html").read_text()
+    page = finished.storage.report.page.read_text()
     assert "Complete: all 6 planned results are here." in page
     assert "the built-in phantom cohort at 4 mm, 4 labelled and 4 unlabelled subjects" in page
     assert "As in the paper, the unlabelled pool holds the images (without labels)" in page

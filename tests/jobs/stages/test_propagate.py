@@ -238,7 +238,7 @@ def test_a_part_without_a_subject_is_an_empty_product(trial: Trial, warps: Warps
     beyond = type(task)(task.stage, type(task.cell)(part=99), {}, task.needs, "f")
     context = Context(trial.plan, trial.storage, beyond, Silent())
     assert propagate_labels(context).facts["subjects"] == 0
-    assert read_predictions(context.folder / "references.h5") == {}
+    assert read_predictions(context.files.folder / "references.h5") == {}
 
 
 def test_the_rival_never_sees_a_test_subjects_labels(trial: Trial, warps: Warps) -> None:
@@ -326,15 +326,13 @@ def test_the_report_shows_the_rival_and_says_what_the_references_are(
     borrow_segmenters(finished, trial)
     trial.work(COHORT_BASELINE)
     assert trial.work("aggregate") == DONE
-    page = (trial.storage.report / "index.html").read_text()
+    page = trial.storage.report.page.read_text()
     assert "Propagation minus baseline" in page
     assert "made by multi-atlas label propagation" in page and "at most 2 labelled" in page
     missing = json.dumps(facts(trial, "aggregate")["missing"])
     assert "Propagation" not in missing and "on the cohort" in missing
     (row,) = (
-        row
-        for row in rows(trial.storage.report / "tables" / "rival.csv")
-        if row["structure"] == "overall"
+        row for row in rows(trial.storage.report.table("rival")) if row["structure"] == "overall"
     )
     own = [
         float(row["value"])
@@ -342,7 +340,7 @@ def test_the_report_shows_the_rival_and_says_what_the_references_are(
         if (row["structure"], row["metric"]) == ("overall", "dsc")
     ]
     assert float(row["propagation"]) == pytest.approx(np.mean(own), rel=1e-5)
-    by_arm = {row["arm"]: row for row in rows(trial.storage.report / "tables/dsc_by_ratio.csv")}
+    by_arm = {row["arm"]: row for row in rows(trial.storage.report.table("dsc_by_ratio"))}
     assert by_arm["propagation"]["n_subjects"] == "2"
 
 

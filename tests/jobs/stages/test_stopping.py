@@ -76,7 +76,7 @@ def test_a_state_of_other_inputs_is_not_taken(
 
 def change_digest(trial: Trial, task_id: str) -> None:
     """As if the task had been run again and had left something else."""
-    manifest = trial.storage.manifest(trial.task(task_id))
+    manifest = trial.storage.files(trial.task(task_id)).manifest
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"digest": "0" * 64}))
 
 

@@ -15,7 +15,7 @@ from tests.jobs.experiments import GAN, Trial
 
 def files_of(trial: Trial, phase: int) -> dict[str, tuple[int, bytes]]:
     """Time and content of each of a phase's files."""
-    folder = trial.storage.phase(trial.task(GAN), phase)
+    folder = trial.storage.files(trial.task(GAN)).phase(phase).folder
     return {
         path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in sorted(folder.iterdir())
     }
@@ -41,9 +41,9 @@ def test_a_changed_phase_3_leaves_phases_1_and_2_alone(trial: Trial) -> None:
 
 def test_a_checkpoint_outlived_by_its_phase_is_removed(trial: Trial) -> None:
     """As when the process is killed between the phase's last file and the end of its checkpoint."""
-    left = trial.storage.phase(trial.task(GAN), 2) / "checkpoint-0000000004.pt"
+    left = trial.storage.files(trial.task(GAN)).phase(2).folder / "checkpoint-0000000004.pt"
     left.write_bytes(b"large")
-    trial.storage.manifest(trial.task(GAN)).unlink()
+    trial.storage.files(trial.task(GAN)).manifest.unlink()
     assert trial.work(GAN) == DONE
     assert not left.exists()
 
@@ -82,14 +82,14 @@ def test_training_begins_at_the_first_phase_that_a_change_concerns(
 ) -> None:
     asked = trained(monkeypatch)
     now = trial.changed(**change)
-    now.storage.manifest(now.task(GAN)).unlink()
+    now.storage.files(now.task(GAN)).manifest.unlink()
     assert now.work(GAN) == (DONE if first is None else FAILED)
     assert asked == ([] if first is None else [first])
 
 
 def test_another_cohort_is_trained_on_anew(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = trained(monkeypatch)
-    path = trial.storage.manifest(trial.task("prepare"))
+    path = trial.storage.files(trial.task("prepare")).manifest
     path.write_text(json.dumps({**json.loads(path.read_text()), "digest": "of another cohort"}))
     assert trial.work(GAN) == FAILED
     assert asked == [1]
@@ -99,7 +99,7 @@ def test_a_phase_killed_before_its_last_file_is_trained_anew(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = trained(monkeypatch)
-    (trial.storage.phase(trial.task(GAN), 2) / "phase.json").unlink()
-    trial.storage.manifest(trial.task(GAN)).unlink()
+    (trial.storage.files(trial.task(GAN)).phase(2).folder / "phase.json").unlink()
+    trial.storage.files(trial.task(GAN)).manifest.unlink()
     assert trial.work(GAN) == FAILED
     assert asked == [2]

@@ -18,6 +18,7 @@ from jobs.experiment.arms import Arm
 from jobs.stages import synthesis_quality, synthesise, train_gan, train_segmenter
 from jobs.stages.labelling import Labelling
 from jobs.stages.quality_sets import RealSlices, real_slices
+from jobs.store.task_files import TaskFiles
 from tests.three_subjects import (
     IDS,
     PLAIN_CODE,
@@ -128,7 +129,7 @@ def test_the_generator_of_phase_2_teaches_phase_3(
         raise Reached
 
     context = context_of(gan=GanSettings())
-    context.folder = tmp_path
+    context.files = TaskFiles(tmp_path)
     context.task = SimpleNamespace(id="train_gan", settings={})
     context.input_digest = lambda stage: "of the cohort"
     context.store = lambda *what: SimpleNamespace(clear=lambda: None)
@@ -159,12 +160,8 @@ def test_every_synthetic_slice_is_a_subject_of_its_own(tmp_path: Path) -> None:
         for phase, image_khw in zip((2, 3), images_by_phase, strict=True):
             made = synthetic_set(image_khw, kept_k=kept_k)
             write_synthetic(tmp_path / folder / f"phase-{phase}.h5", made, {})
-    needs = ("prepare", "synthesise/group-0", "synthesise/group-1")
-    context: Any = SimpleNamespace(
-        task=SimpleNamespace(needs=needs),
-        plan=SimpleNamespace(by_id={need: need for need in needs}),
-        storage=SimpleNamespace(folder=lambda need: tmp_path / need.removeprefix("synthesise/")),
-    )
+    sets = [TaskFiles(tmp_path / folder) for folder in ("group-0", "group-1")]
+    context: Any = SimpleNamespace(files_needed={"synthesise": sets}.get)
     pool = train_segmenter._synthetic_pool(context, Arm("synthetic", (2, 3)))
     assert pool is not None
     assert len(set(pool.subject_n.tolist())) == len(pool.image_nhw) == 4 * 3

@@ -82,7 +82,7 @@ def test_several_changed_settings_are_counted(done: Trial) -> None:
 
 
 def test_a_setting_that_a_manifest_lacks_was_unset(done: Trial) -> None:
-    path = done.storage.manifest(done.task(SYNTHESISE))
+    path = done.storage.files(done.task(SYNTHESISE)).manifest
     manifest = json.loads(path.read_text())
     del manifest["settings"]["synthesis"]["mask_margin_mm"]
     path.write_text(json.dumps({**manifest, "fingerprint": "of before"}))
@@ -109,13 +109,13 @@ def test_an_input_remade_with_the_same_content_changes_nothing(done: Trial) -> N
 
 
 def test_a_damaged_manifest_is_none(done: Trial) -> None:
-    done.storage.manifest(done.task(GAN)).write_text('{"task": "train')
+    done.storage.files(done.task(GAN)).manifest.write_text('{"task": "train')
     assert states(done)[GAN] == "missing"
     assert why(done, SYNTHESISE) == f"{GAN} was remade or is gone"
 
 
 def test_the_report_is_stale_once_more_is_there(done: Trial) -> None:
-    manifest = done.storage.manifest(done.task(SYNTHETIC))
+    manifest = done.storage.files(done.task(SYNTHETIC)).manifest
     content = manifest.read_text()
     manifest.unlink()
     done.pretend("aggregate")
@@ -127,7 +127,7 @@ def test_the_report_is_stale_once_more_is_there(done: Trial) -> None:
 def test_a_ledger_looks_once_until_told_to_forget(done: Trial) -> None:
     ledger, gan = done.ledger(), done.task(GAN)
     assert ledger.done(gan)
-    done.storage.manifest(gan).unlink()
+    done.storage.files(gan).manifest.unlink()
     assert ledger.done(gan)
     ledger.forget(gan)
     assert not ledger.done(gan)

@@ -165,7 +165,7 @@ def test_disturbed_at_every_turn_it_ends_with_the_same_results(
     stopped_cleanly(*running.end())
 
     running = run()  # killed with every process while the report is written
-    running.until(seen(trial.storage.report, "tables/*.csv"))
+    running.until(seen(trial.storage.report.folder, "tables/*.csv"))
     running.tell_all(signal.SIGKILL)
     running.end()
 

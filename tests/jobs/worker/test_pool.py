@@ -31,7 +31,7 @@ def test_a_run_shows_its_tasks_and_ends_with_the_results(finished: Finished) -> 
     assert done[0] == "done    prepare (1 of 10 tasks done)"
     assert done[-1] == "done    aggregate (10 of 10 tasks done)"
     assert any("ratio-2to1" in line and "(2)" in line for line in lines)
-    assert lines[-1] == f"report: {finished.storage.report / 'index.html'}"
+    assert lines[-1] == f"report: {finished.storage.report.page}"
     assert finished.asked.err == ""
 
 
@@ -71,9 +71,9 @@ def test_a_failing_task_blocks_its_dependents_only(finished: Finished, tmp_path:
         trial.undo(task_id)
     (trial.folder(SYNTHETIC) / "model.safetensors").mkdir(parents=True)  # cannot be written over
     others = {
-        task.id: trial.storage.manifest(task).stat().st_mtime_ns
+        task.id: trial.storage.files(task).manifest.stat().st_mtime_ns
         for task in trial.plan.tasks
-        if trial.storage.manifest(task).exists()
+        if trial.storage.files(task).manifest.exists()
     }
     ran = subprocess.run(
         [sys.executable, "-m", "jobs.commands.cli", "run", str(trial.config)],
@@ -85,18 +85,18 @@ def test_a_failing_task_blocks_its_dependents_only(finished: Finished, tmp_path:
     assert ran.returncode == 1, ran.stdout + ran.stderr
     (line,) = ran.stderr.splitlines()
     assert line.startswith(f"failed  {SYNTHETIC}: IsADirectoryError: ")
-    assert line.endswith(f"; see {trial.storage.log(trial.task(SYNTHETIC))}")
+    assert line.endswith(f"; see {trial.storage.files(trial.task(SYNTHETIC)).task_log}")
     assert "Traceback" in trial.log(SYNTHETIC)
     assert not trial.folder(COHORT_SYNTHETIC).exists()
     assert trial.ledger().done(trial.task("aggregate"))
     facts = (trial.storage.read_manifest(trial.task("aggregate")) or {})["facts"]
     assert len(facts["missing"]) == 2
     assert all(phrase.startswith("N = 1 Synthetic only") for phrase in facts["missing"])
-    page = (trial.storage.report / "index.html").read_text()
+    page = trial.storage.report.page.read_text()
     assert "Incomplete: 2 of 6 planned results are missing: N = 1 Synthetic only" in page
     assert "aggregate (8 of 10 tasks done)" in ran.stdout
     for task_id, written_ns in others.items():
-        assert trial.storage.manifest(trial.task(task_id)).stat().st_mtime_ns == written_ns
+        assert trial.storage.files(trial.task(task_id)).manifest.stat().st_mtime_ns == written_ns
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_a_killed_task_is_told_with_its_signal(
     trial = Trial.make(tmp_path)
     ending({GAN: -9})
     asked = gansfer("run", trial.config)
-    log = trial.storage.log(trial.task(GAN))
+    log = trial.storage.files(trial.task(GAN)).task_log
     assert asked.err == f"failed  {GAN}: its process was killed (signal 9); see {log}\n"
 
 

@@ -40,8 +40,8 @@ def becomes(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stage], None]:
 
 
 def makes_a_product(context: Context) -> Outcome:
-    assert not context.storage.manifest(context.task).exists()
-    write_text(context.folder / "product.txt", context.task.id)
+    assert not context.storage.files(context.task).manifest.exists()
+    write_text(context.files.folder / "product.txt", context.task.id)
     return Outcome(("product.txt",), {"subjects": 3})
 
 
@@ -51,10 +51,10 @@ def never(context: Context) -> Outcome:
 
 def test_a_task_done_before_is_not_run(trial: Trial, becomes: Callable[[Stage], None]) -> None:
     trial.pretend("prepare")
-    before = trial.storage.manifest(trial.task("prepare")).stat().st_mtime_ns
+    before = trial.storage.files(trial.task("prepare")).manifest.stat().st_mtime_ns
     becomes(never)
     assert trial.work("prepare") == DONE == 0
-    assert trial.storage.manifest(trial.task("prepare")).stat().st_mtime_ns == before
+    assert trial.storage.files(trial.task("prepare")).manifest.stat().st_mtime_ns == before
     assert "prepare: done before" in trial.log("prepare")
 
 
@@ -207,7 +207,7 @@ def test_a_claim_held_elsewhere_is_respected(
 ) -> None:
     becomes(makes_a_product)
     trial.folder("prepare").mkdir(parents=True)
-    with claimed(trial.storage.claim(trial.task("prepare"))):
+    with claimed(trial.storage.files(trial.task("prepare")).lock):
         assert trial.work("prepare") == BUSY == 5
         assert trial.state("prepare") == {}
         assert f"prepare: another works on it: process {os.getpid()} on" in trial.log("prepare")
@@ -250,7 +250,8 @@ def test_attempts_are_counted_until_the_settings_change(
     assert trial.state("prepare")["attempts"] == 2
     becomes(makes_a_product)
     assert trial.work("prepare") == DONE
-    assert json.loads(trial.storage.manifest(trial.task("prepare")).read_text())["attempts"] == 3
+    manifest = trial.storage.files(trial.task("prepare")).manifest
+    assert json.loads(manifest.read_text())["attempts"] == 3
     now = trial.changed(seed=1)
     assert now.work("prepare") == DONE
     assert now.state("prepare")["attempts"] == 1
@@ -264,7 +265,7 @@ def test_what_a_killed_task_leaves_is_never_taken_for_its_product(
 
     def killed_between(context: Context) -> Outcome:
         makes_a_product(context)
-        phase = context.folder / "phase-1"
+        phase = context.files.folder / "phase-1"
         phase.mkdir()
         (phase / ".generator-x.part.safetensors").write_text("half")
         raise Killed
