@@ -12,10 +12,10 @@ from gansfer.gan.layers import (
     EqualDense,
     EqualDenseToMap,
     at_least_float32,
+    channels_last,
     full_precision,
     leaky,
     minibatch_stddev,
-    packed,
     pixel_norm,
 )
 
@@ -30,7 +30,7 @@ class GeneratorStart(nn.Module):
 
     def forward(self, latent_bl: Tensor) -> Tensor:
         """[B, L] -> [B, width, base_px, base_px]."""
-        features = packed(pixel_norm(leaky(self.dense(pixel_norm(latent_bl)))))
+        features = channels_last(pixel_norm(leaky(self.dense(pixel_norm(latent_bl)))))
         return pixel_norm(leaky(self.conv(features)))
 
 

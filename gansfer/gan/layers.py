@@ -79,17 +79,17 @@ def minibatch_stddev(features_bchw: Tensor, group: int, sets: int = 1) -> Tensor
     return torch.cat([features_bchw, map_b1hw.to(features_bchw.dtype)], dim=1)
 
 
-def upscale(image_bchw: Tensor) -> Tensor:
+def double_side(image_bchw: Tensor) -> Tensor:
     """Double the side by repeating pixels."""
     return F.interpolate(image_bchw, scale_factor=2, mode="nearest")
 
 
-def downscale(image_bchw: Tensor) -> Tensor:
+def halve_side(image_bchw: Tensor) -> Tensor:
     """Halve the side by averaging 2 x 2 boxes."""
     return F.avg_pool2d(image_bchw, 2)
 
 
-def packed(features_bchw: Tensor) -> Tensor:
+def channels_last(features_bchw: Tensor) -> Tensor:
     """The same numbers with channels last in memory, which convolutions are faster on."""
     return features_bchw.contiguous(memory_format=torch.channels_last)
 
@@ -182,10 +182,10 @@ class EqualConv(nn.Module):
         weight = self.weight * self.scale
         if self.scaling == "down":
             no_bias = torch.zeros_like(self.bias)
-            pooled = downscale(conv2d(features_bchw, weight, no_bias, stride=1, padding=1))
+            pooled = halve_side(conv2d(features_bchw, weight, no_bias, stride=1, padding=1))
             return pooled + self.bias[:, None, None].to(pooled.dtype)
         if self.scaling == "up":
-            features_bchw = upscale(features_bchw)
+            features_bchw = double_side(features_bchw)
         return conv2d(features_bchw, weight, self.bias, stride=1, padding=self.padding)
 
     def _fused(self, features_bchw: Tensor) -> Tensor:

@@ -19,11 +19,11 @@ from gansfer.gan.blocks import CriticBlock, CriticEnd, GeneratorBlock, Generator
 from gansfer.gan.layers import (
     EqualConv,
     at_least_float32,
-    downscale,
+    channels_last,
+    double_side,
     full_precision,
+    halve_side,
     leaky,
-    packed,
-    upscale,
 )
 from gansfer.settings import GanSettings
 
@@ -80,7 +80,7 @@ class Generator(nn.Module):
             before, features = features, block(features)
         image_bchw = self._image(features, top)
         if top > 0 and not _is_one(alpha):
-            return _blend(upscale(self._image(before, top - 1)), image_bchw, alpha)
+            return _blend(double_side(self._image(before, top - 1)), image_bchw, alpha)
         return image_bchw
 
     def _image(self, features_bchw: Tensor, level: int) -> Tensor:
@@ -138,11 +138,11 @@ class Discriminator(nn.Module):
             [B] float32, higher for what looks real.
         """
         top = self.n_levels - 1 if level is None else level
-        features = leaky(self.from_rgb[top](packed(image_bchw)))
+        features = leaky(self.from_rgb[top](channels_last(image_bchw)))
         for below in range(top - 1, -1, -1):
             features = self.blocks[below](features)
             if below == top - 1 and not _is_one(alpha):
-                coarse = leaky(self.from_rgb[below](downscale(image_bchw)))
+                coarse = leaky(self.from_rgb[below](halve_side(image_bchw)))
                 features = _blend(coarse, features, alpha)
         return self.end(features, sets)
 

@@ -145,8 +145,8 @@ def train_phase_3(
         image_critic_state: D_I as phase 2 left it (its `critics["image"]`).
         images_n1hw: [N, 1, H, H] encoded MR slices of the unlabelled pool.
         labelled_nshw: [N, S, H, H] structures' channels of the labelled slices.
-        selftaught_nshw: [N, S, H, H] structures' channels of slices that the phase-2 generator
-            made; one half of D_S's real minibatches ("self-teaching"), the labelled the other.
+        selftaught_nshw: [N, S, H, H] structures' channels generated after phase 2; one
+            half of D_S's real minibatches ("self-teaching"), the labelled the other.
         seed: of this phase's weights and random numbers.
         store: where states are kept; the phase resumes from it.
         watch: told of progress; may ask to stop.

@@ -1,4 +1,4 @@
-"""Draw latents and make slices of them.
+"""Draw latents and generate slices from them.
 
 Axes legend: N slices, L latent, C channels, H rows, W columns.
 """
@@ -43,7 +43,7 @@ def sample(
     Args:
         generator: fully grown; moved to `device`.
         latents_nl: [N, L].
-        batch: slices made at a time.
+        batch: slices generated at a time.
         device: "cpu" or "cuda".
         watch: told of progress.
 
@@ -62,7 +62,7 @@ def sample(
         for start in range(0, n, batch):
             if watch.stopping():
                 raise StopRequested
-            made_bchw = generator(latents_nl[start : start + batch].to(device))
-            slices_nchw[start : start + len(made_bchw)] = made_bchw.cpu()
+            generated_bchw = generator(latents_nl[start : start + batch].to(device))
+            slices_nchw[start : start + len(generated_bchw)] = generated_bchw.cpu()
             watch.report(min(start + batch, n), n, "slices", "sampling")
     return slices_nchw

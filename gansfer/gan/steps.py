@@ -1,6 +1,6 @@
 """One step of a critic, one step of the generator, and what they act on.
 
-Nothing here waits for the device: losses are added up where they arise.
+Nothing here waits for the device: losses are accumulated where they arise.
 
 Axes legend: B batch, C channels, H rows, W columns, N slices, L latent.
 """
@@ -18,7 +18,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gansfer.gan.losses import critic_loss, generator_loss
 from gansfer.gan.networks import Discriminator, Generator
-from gansfer.gan.reals import draw_reals
+from gansfer.gan.real_batches import draw_real_batch
 from gansfer.gan.schedule import Moment, Stretch
 
 GENERATOR = "generator"
@@ -97,20 +97,20 @@ class Gan:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=mixed)
 
 
-def run_step(gan: Gan, moment: Moment, reals: dict[str, list[Tensor]]) -> None:
+def run_step(gan: Gan, moment: Moment, real_sets: dict[str, list[Tensor]]) -> None:
     """Let the critics of this step learn, then the generator if it is its turn.
 
     Args:
         gan: changed in place.
         moment: the step.
-        reals: by critic, its sets of real slices at the level's side.
+        real_sets: by critic, its sets of real slices at the level's side.
     """
     stretch, alpha = moment.stretch, moment.alpha
     with torch.no_grad(), gan.autocast():
         fake_bchw = gan.generator(latents_for(gan, stretch), stretch.level, alpha)
     for name in moment.critics:
         critic = gan.critics[name]
-        real_bchw = draw_reals(reals[name], stretch.minibatch, alpha, gan.random)
+        real_bchw = draw_real_batch(real_sets[name], stretch.minibatch, alpha, gan.random)
         critic_step(gan, critic, real_bchw, fake_bchw[:, critic.channels], stretch.level, alpha)
     if moment.generator_learns:
         generator_step(gan, stretch, alpha)
@@ -119,7 +119,7 @@ def run_step(gan: Gan, moment: Moment, reals: dict[str, list[Tensor]]) -> None:
 def critic_step(
     gan: Gan, critic: Critic, real_bchw: Tensor, fake_bchw: Tensor, level: int, alpha: float
 ) -> None:
-    """One update of one critic on reals and on what the generator made."""
+    """One update of one critic, on a real and a generated batch."""
     mix_b111 = torch.rand(len(real_bchw), 1, 1, 1, generator=gan.random, device=gan.device)
     with gan.autocast():
         result = critic_loss(
@@ -131,14 +131,14 @@ def critic_step(
             drift=gan.drift,
         )
     bad = update(critic.optimiser, list(critic.network.parameters()), result.loss)
-    tally(gan, critic.name, torch.stack([value.detach() for value in result]), bad)
+    accumulate(gan, critic.name, torch.stack([value.detach() for value in result]), bad)
 
 
 def generator_step(gan: Gan, stretch: Stretch, alpha: float) -> None:
     """One update of the generator under all its critics, and of its moving average."""
     critics = [gan.critics[name] for name in stretch.critic_updates]
     for critic in critics:
-        critic.network.requires_grad_(False)  # a judge here: spares its weights' gradients
+        critic.network.requires_grad_(False)  # only scores here: spares its weights' gradients
     with gan.autocast():
         fake_bchw = gan.generator(latents_for(gan, stretch), stretch.level, alpha)
         scores_b = [
@@ -149,8 +149,8 @@ def generator_step(gan: Gan, stretch: Stretch, alpha: float) -> None:
     bad = update(gan.optimiser, [p for p in gan.generator.parameters() if p.requires_grad], loss)
     for critic in critics:
         critic.network.requires_grad_(True)
-    follow(gan, stretch.minibatch)
-    tally(gan, GENERATOR, loss.detach()[None], bad)
+    update_ema(gan, stretch.minibatch)
+    accumulate(gan, GENERATOR, loss.detach()[None], bad)
 
 
 def update(optimiser: SkippingAdam, parameters: Sequence[nn.Parameter], loss: Tensor) -> Tensor:
@@ -169,8 +169,8 @@ def update(optimiser: SkippingAdam, parameters: Sequence[nn.Parameter], loss: Te
 
 
 @torch.no_grad()
-def follow(gan: Gan, minibatch: int) -> None:
-    """Move the average towards the generator, by the images that this update has seen."""
+def update_ema(gan: Gan, minibatch: int) -> None:
+    """Update the exponential moving average (EMA), by the images that this update has seen."""
     decay = 0.5 ** (minibatch / (1000.0 * gan.ema_half_life_kimg))
     pairs = zip(gan.average.parameters(), gan.generator.parameters(), strict=True)
     learning = [(kept, live) for kept, live in pairs if live.requires_grad]
@@ -191,7 +191,7 @@ def latents_for(gan: Gan, stretch: Stretch) -> Tensor:
     return torch.randn(shape, generator=gan.random, device=gan.device)
 
 
-def tally(gan: Gan, name: str, values: Tensor, bad: Tensor) -> None:
+def accumulate(gan: Gan, name: str, values: Tensor, bad: Tensor) -> None:
     """Add one update's values to the running sums, and count it if it was skipped."""
     counted = torch.cat([torch.where(bad > 0, 0.0, values), (1.0 - bad)[None]])
     gan.sums[name] = gan.sums[name] + counted if name in gan.sums else counted

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from gansfer.checkpoint import CheckpointStore
-from gansfer.gan.reals import at_side
+from gansfer.gan.real_batches import downsample
 from gansfer.gan.schedule import Moment, Schedule
 from gansfer.gan.steps import Gan, freeze, run_step
 from gansfer.progress import StopRequested, Watch
@@ -38,13 +38,13 @@ def train(gan: Gan, schedule: Schedule, *, store: CheckpointStore, watch: Watch)
         if step == stretch.first_step and stretch.resets_optimisers:
             reset_optimisers(gan)
         freeze(gan.generator, stretch.trainable)
-        reals = {
-            name: [at_side(source, stretch.px) for source in critic.sources_nchw]
+        real_sets = {
+            name: [downsample(source, stretch.px) for source in critic.sources_nchw]
             for name, critic in gan.critics.items()
         }
         while step < end:
             moment = schedule.at(step)
-            run_step(gan, moment, reals)
+            run_step(gan, moment, real_sets)
             step += 1
             watch.report(step, schedule.n_steps, "updates", _note(moment))
             if record_is_due(moment):

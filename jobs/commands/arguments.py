@@ -9,7 +9,7 @@ import typer
 
 from jobs.experiment.loading import load_experiment
 from jobs.experiment.plan import Plan, make_plan
-from jobs.store.storage import Storage
+from jobs.store.storage import EXPERIMENT_FILE, Storage
 
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="the experiment's YAML file, or its folder")
@@ -19,7 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
 
 def experiment_file(config: Path) -> Path:
     """The YAML file itself, or the resolved one in an experiment's folder."""
-    return config / "experiment.yaml" if config.is_dir() else config
+    return config / EXPERIMENT_FILE if config.is_dir() else config
 
 
 def open_experiment(config: Path) -> tuple[Plan, Storage]:

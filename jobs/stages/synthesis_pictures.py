@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from gansfer.drawing.embedding import embedding_figure, same_latents_figure, tsne_of_slices
 from gansfer.drawing.synthesis_figures import postprocessing_figure, rejected_figure
-from gansfer.gan.alike import median_distance, regions_alike
 from gansfer.gan.sample import draw_latents, sample
+from gansfer.gan.similar_latents import median_distance, similar_regions
 from gansfer.progress import StopRequested
 from gansfer.synthesis.postprocess import PostprocessSteps, postprocess_steps
 from gansfer.synthesis.synthetic_sets import SyntheticSet, read_synthetic
@@ -98,7 +98,7 @@ def _latents(context: Context, sets: Sets, labelling: Labelling) -> None:
     eligible_n = finite_n & (labelled_n >= np.median(labelled_n))
     image_nhw[~finite_n] = 0.0
     shown = min(9, len(image_nhw))
-    region_rk = regions_alike(image_nhw, shown, min(2, int(eligible_n.sum())), eligible_n)
+    region_rk = similar_regions(image_nhw, shown, min(2, int(eligible_n.sum())), eligible_n)
     same_latents_figure(
         context.files.picture("latents"),
         {f"phase {phase}": made.image_khw.astype(np.float32) for phase, made in sets.items()},

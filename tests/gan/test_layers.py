@@ -16,10 +16,10 @@ from gansfer.gan.layers import (
     EqualConv,
     EqualDense,
     EqualDenseToMap,
-    downscale,
+    double_side,
+    halve_side,
     minibatch_stddev,
     pixel_norm,
-    upscale,
 )
 
 Array = npt.NDArray[np.float64]
@@ -164,11 +164,11 @@ def test_minibatch_stddev_keeps_sets_apart() -> None:
 
 def test_up_and_down_scaling_by_hand() -> None:
     image = torch.tensor([[[[1.0, 2.0], [3.0, 6.0]]]])
-    assert upscale(image)[0, 0].tolist() == [
+    assert double_side(image)[0, 0].tolist() == [
         [1, 1, 2, 2],
         [1, 1, 2, 2],
         [3, 3, 6, 6],
         [3, 3, 6, 6],
     ]
-    assert downscale(image).item() == 3.0
-    torch.testing.assert_close(downscale(upscale(image)), image)
+    assert halve_side(image).item() == 3.0
+    torch.testing.assert_close(halve_side(double_side(image)), image)

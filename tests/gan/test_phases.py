@@ -295,8 +295,8 @@ def test_the_average_halves_its_distance_in_a_half_life(tmp_path: Path) -> None:
     weight, kept = start.conv.bias, average.conv.bias
     with torch.no_grad():
         weight.add_(1.0)
-    steps.follow(gan, minibatch=4)
-    steps.follow(gan, minibatch=4)
+    steps.update_ema(gan, minibatch=4)
+    steps.update_ema(gan, minibatch=4)
     torch.testing.assert_close(kept, torch.full_like(kept, 0.5))
 
 

@@ -1,4 +1,4 @@
-"""Minibatches of real slices, at the side and the fade of the networks.
+"""Batches of real slices, downsampled and faded as the networks are.
 
 Axes legend: B batch, N slices, C channels, H rows, W columns.
 """
@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gansfer.gan.layers import downscale, upscale
+from gansfer.gan.layers import double_side, halve_side
 
 _PIECE = 1024  # slices averaged at a time, so that float32 copies stay small
 
 
-def at_side(slices_nchw: Tensor, px: int) -> Tensor:
+def downsample(slices_nchw: Tensor, px: int) -> Tensor:
     """Box-average slices to a side of `px`; type and device are kept.
 
     Args:
@@ -32,7 +32,7 @@ def at_side(slices_nchw: Tensor, px: int) -> Tensor:
     return torch.cat(pieces)
 
 
-def draw_reals(
+def draw_real_batch(
     sources_nchw: Sequence[Tensor], minibatch: int, alpha: float, random: torch.Generator
 ) -> Tensor:
     """A minibatch of real slices, in equal parts from each source.
@@ -58,4 +58,4 @@ def draw_reals(
     real_bchw = torch.cat(parts).float()
     if alpha == 1.0:
         return real_bchw
-    return torch.lerp(upscale(downscale(real_bchw)), real_bchw, alpha)
+    return torch.lerp(double_side(halve_side(real_bchw)), real_bchw, alpha)

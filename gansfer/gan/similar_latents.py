@@ -12,7 +12,7 @@ import numpy.typing as npt
 _ROWS_AT_ONCE = 512
 
 
-def regions_alike(
+def similar_regions(
     image_nhw: npt.NDArray[np.floating],
     n_latents: int = 9,
     n_regions: int = 2,
