@@ -119,7 +119,7 @@ def test_the_plan_knows_how_many_people_a_fold_tests(tmp_path: Path) -> None:
 
 def test_the_console_has_a_dash_for_an_arm_that_lacks_people(tmp_path: Path) -> None:
     lines = "labels,arm,n_subjects,n_planned,mean_dsc\n1,baseline,30,30,0.8\n1,ratio-2to1,24,30,\n"
-    (tmp_path / "tables").mkdir()
-    (tmp_path / "tables" / "dsc_by_ratio.csv").write_text(lines)
-    (column,) = [column for column in results_table(tmp_path).columns if column.header == "N = 1"]
+    path = tmp_path / "dsc_by_ratio.csv"
+    path.write_text(lines)
+    (column,) = [column for column in results_table(path).columns if column.header == "N = 1"]
     assert list(column.cells) == ["0.800 (30)", "- (24 of 30)"]
