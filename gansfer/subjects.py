@@ -1,4 +1,4 @@
-"""Who is in a cohort, and what one subject's files hold, before any processing.
+"""The subjects of a cohort, and what one subject's files hold, before any processing.
 
 Axes legend: x y z are RAS voxel or millimetre axes of a file; Z H W are slices (inferior to
 superior), rows (anterior to posterior) and columns (patient's right to left: radiological view)
@@ -33,7 +33,7 @@ class Subject:
         in_pool: belongs to the unlabelled pool (the paper: every OASIS-1 image).
         repeat_of: id of the first session of the same person, or None.
         labelled_as: id of the labelled subject who is the same person, for pool images of labelled
-            people, so that the fold's test people can be kept out; or None.
+            subjects, so that a fold's test subjects can be kept out; or None.
     """
 
     id: str
@@ -66,7 +66,7 @@ class RawSubject:
     """One subject as read, label numbers already mapped to ours (0 background, 1..S).
 
     Attributes:
-        subject: who.
+        subject: whose files.
         image: T1-weighted intensities.
         brain_mask: non-zero inside the brain; None: the image's non-zero voxels are the brain.
         label: label map on the image's grid, or None.

@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 # 1.4826 times the median absolute deviation is a standard deviation where nothing is unusual.
 _SD_OF_MAD = 1.4826
 FAR_SD = 4.0
-# Smaller spreads are taken for this one: all alike means nothing is unusual, not everything.
+# Smaller spreads are taken for this one: equal values mean nothing is unusual, not everything.
 LEAST_ALIGNMENT_SD = 0.01
 LEAST_RANGE_SD = 0.1
 LEAST_LOG_VOLUME_SD = 0.08
@@ -63,12 +63,12 @@ def flags(
         volume_ns: volumes in ml [N, S]; NaN where there is no label map.
         structures: names of the columns of `volume_ns`.
     """
-    found: list[list[str]] = [[] for _ in alignment_n]
+    flags_n: list[list[str]] = [[] for _ in alignment_n]
     for n, sd in enumerate(far_from_median(alignment_n, LEAST_ALIGNMENT_SD)):
         if np.isnan(sd):
-            found[n].append("flat")
+            flags_n[n].append("flat")
         elif sd < -FAR_SD:
-            found[n].append(f"alignment {alignment_n[n]:.2f}")
+            flags_n[n].append(f"alignment {alignment_n[n]:.2f}")
     for n, (low_sd, high_sd) in enumerate(
         zip(
             far_from_median(low_n, LEAST_RANGE_SD),
@@ -77,10 +77,10 @@ def flags(
         )
     ):
         if max(abs(low_sd), abs(high_sd)) > FAR_SD:
-            found[n].append(f"intensities {low_n[n]:.1f} to {high_n[n]:.1f}")
+            flags_n[n].append(f"intensities {low_n[n]:.1f} to {high_n[n]:.1f}")
     for s, name in enumerate(structures):
         log_n = np.log(np.maximum(volume_ns[:, s], 1e-3))
         for n, sd in enumerate(far_from_median(log_n, LEAST_LOG_VOLUME_SD)):
             if abs(sd) > FAR_SD:
-                found[n].append(f"{name} {volume_ns[n, s]:.2f} ml")
-    return found
+                flags_n[n].append(f"{name} {volume_ns[n, s]:.2f} ml")
+    return flags_n

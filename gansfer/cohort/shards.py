@@ -31,7 +31,8 @@ import numpy.typing as npt
 from gansfer.cohort.table import TABLE_NAME, TableRow, read_table
 from gansfer.errors import UserError
 from gansfer.hdf5 import replacing_hdf5
-from gansfer.preprocessing.preprocess import PreparedSubject, roi_affine
+from gansfer.preprocessing.preprocess import PreparedSubject
+from gansfer.preprocessing.roi_check import roi_affine
 from gansfer.settings import RoiSettings
 from gansfer.subjects import Subject
 
@@ -46,7 +47,7 @@ def write_shard(
     roi: RoiSettings,
     software: str,
 ) -> None:
-    """Write images and labels of some subjects as one file, atomically."""
+    """Write images and labels of these subjects as one file, atomically."""
     for one in prepared:
         if one.subject.labelled != (one.label_zhw is not None):
             raise UserError(
@@ -82,7 +83,7 @@ def write_reference_shard(
     roi: RoiSettings,
     software: str,
 ) -> None:
-    """Write the references of some subjects, each of which has one, as one file, atomically."""
+    """Write the references of these subjects, each of which has one, as one file, atomically."""
     with replacing_hdf5(path) as file:
         _describe(file, "reference", structures, roi, software)
         file["id"] = [one.subject.id for one in prepared]
@@ -116,7 +117,7 @@ class Cohort:
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
-        """Everybody, in the table's order."""
+        """Every subject, in the table's order."""
         return tuple(row.subject for row in self.rows)
 
     def images(self, ids: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -134,11 +135,11 @@ class Cohort:
         Raises:
             UserError: a subject is unknown or has no label, or a file is missing or damaged.
         """
-        found = self._find(ids)
-        for row in found:
+        rows = self._find(ids)
+        for row in rows:
             if not row.subject.labelled:
                 raise UserError(f"{row.subject.id}: has no label map; ask for labelled subjects")
-        places = [(row.shard, row.row) for row in found]
+        places = [(row.shard, row.row) for row in rows]
         return self._read("label", ids, places, np.uint8)
 
     def references(self, ids: Sequence[str]) -> npt.NDArray[np.uint8]:

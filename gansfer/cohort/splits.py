@@ -67,12 +67,12 @@ def folds(labelled_ids: Sequence[str], n_folds: int, seed: int) -> tuple[Fold, .
     order = list(ids)
     random.Random(seed_for(seed, "folds")).shuffle(order)
     test_sets = [tuple(sorted(part)) for part in _even_parts(order, n_folds)]
-    made = []
+    result = []
     for index, test_ids in enumerate(test_sets):
         train_ids = [i for i in ids if i not in set(test_ids)]
         random.Random(seed_for(seed, "training order", index)).shuffle(train_ids)
-        made.append(Fold(index, tuple(train_ids), test_ids))
-    return tuple(made)
+        result.append(Fold(index, tuple(train_ids), test_ids))
+    return tuple(result)
 
 
 def n_groups(n_labels: int, group_size: int) -> int:
@@ -118,15 +118,15 @@ def analysis_fold(all_folds: Sequence[Fold], subjects: Sequence[Subject]) -> tup
         ranked.append((n_demented, mean_age_years, fold.index))
     n_demented, mean_age_years, index = min(ranked)
     age = f"{mean_age_years:.1f} years" if math.isfinite(mean_age_years) else "unknown"
-    n_alike = sum(row[0] == n_demented for row in ranked)
+    n_tied = sum(row[0] == n_demented for row in ranked)
     if n_demented:
         why = (
             f"every fold that is run trains on somebody with CDR above 0; fold {index} has the "
-            f"fewest ({n_demented}; {n_alike} such folds) and the lowest mean age of those ({age})"
+            f"fewest ({n_demented}; {n_tied} such folds) and the lowest mean age of those ({age})"
         )
     else:
         why = (
-            f"the training set of fold {index} has nobody with CDR above 0 ({n_alike} such folds) "
+            f"the training set of fold {index} has nobody with CDR above 0 ({n_tied} such folds) "
             f"and the lowest mean age among those ({age})"
         )
     return index, why

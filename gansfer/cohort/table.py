@@ -40,7 +40,7 @@ class TableRow:
     """One subject of a prepared cohort, and where its arrays are.
 
     Attributes:
-        subject: who.
+        subject: session and demographics.
         shard: file name of the shard with its image (and label).
         row: its row there.
         reference_shard: file name of the shard with its reference, or None.

@@ -1,4 +1,4 @@
-"""Paint one phantom person on a grid: tissues, as layers with partial volume.
+"""Paint one phantom subject on a grid: tissues, as layers with partial volume.
 
 A point of the common space is led back to the average anatomy: residual affine, random warp, then
 the expansion of the ventricles, which pushes the caudate, thalamus and their neighbours outward.
@@ -119,24 +119,24 @@ def _push(expansion: float, lateral_n: Floats, y_n: Floats, z_n: Floats) -> Axes
     return np.maximum(inner_lateral, 0.0), z_n + fade * move_z, depth
 
 
-def find_places(person: Individual, axes_mm: Axes) -> Places:
+def find_places(individual: Individual, axes_mm: Axes) -> Places:
     """Lead every voxel of a grid back to the average anatomy.
 
     Args:
-        person: who.
+        individual: the subject's anatomy.
         axes_mm: coordinates of the grid along x, y and z, mm.
     """
     grid = np.meshgrid(*axes_mm, indexing="ij", sparse=True)
     moved = []
-    warp = sum(lattice_field(lattice, spacing, axes_mm) for spacing, lattice in person.warps)
-    for axis, row in enumerate(person.affine):
+    warp = sum(lattice_field(lattice, spacing, axes_mm) for spacing, lattice in individual.warps)
+    for axis, row in enumerate(individual.affine):
         along = row[0] * grid[0] + row[1] * grid[1] + row[2] * grid[2] + row[3]
         moved.append((along + np.asarray(warp)[..., axis]).ravel())
     x_n, y_n, z_n = moved
     lateral_n = np.abs(x_n)
-    inner_lateral_n, inner_z_n, ventricle_n = _push(person.ventricle, lateral_n, y_n, z_n)
+    inner_lateral_n, inner_z_n, ventricle_n = _push(individual.ventricle, lateral_n, y_n, z_n)
     # The third ventricle's walls move apart, the thalami with them.
-    wider_mm = person.third_ventricle_mm - 1.4
+    wider_mm = individual.third_ventricle_mm - 1.4
     wider_n = wider_mm * np.exp(-(((y_n + 11) / 14) ** 2) - ((inner_z_n + 1) / 13) ** 2)
     wall_n = 1.4 + wider_n
     inner_lateral_n = np.where(
@@ -167,18 +167,18 @@ def sheet(distance_n: Floats, half_mm: float, blur_mm: float) -> Floats:
 
 def solid_layer(
     name: str,
-    person: Individual,
+    individual: Individual,
     places: Places,
     blur_mm: float,
     *,
     pushed: bool = True,
     grow_mm: float = 0.0,
 ) -> Layer:
-    """One of `LOFTS`, in a person's size and place.
+    """One of `LOFTS`, in a subject's size and place.
 
     Args:
         name: which.
-        person: whose.
+        individual: the subject's anatomy.
         places: of the grid's voxels.
         blur_mm: width over which its border is blurred.
         pushed: the lateral ventricle moves it.
@@ -195,8 +195,8 @@ def solid_layer(
     ]
     where = np.flatnonzero(box[0] & box[1] & box[2])
     side = np.where(places.right_n[where], 0, 1)
-    scale = np.asarray(person.scale[name], dtype=np.float32)[side]
-    shift = person.shift_mm[name][side]
+    scale = np.asarray(individual.scale[name], dtype=np.float32)[side]
+    shift = individual.shift_mm[name][side]
     local = [
         (line_n[where] - shift[:, k] - centre) / scale + np.float32(centre)
         for k, (line_n, centre) in enumerate(

@@ -1,4 +1,4 @@
-"""The built-in cohort: brains made of formulas, for trials, tests and demonstrations.
+"""The built-in cohort: brains from formulas, for trials, tests and demonstrations.
 
 Every subject's true labels are known. They are handed out as `reference`, for measuring only;
 `label` is there for the labelled subjects alone.
@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from gansfer.errors import UserError
 from gansfer.phantom.anatomy import Axes, find_places, paint
+from gansfer.phantom.demographics import draw_subjects
 from gansfer.phantom.individual import Individual, draw_individual
 from gansfer.phantom.intensity import t1_image
-from gansfer.phantom.people import draw_people
 from gansfer.phantom.surroundings import deep_structures, hull_depth_mm, surroundings
 from gansfer.seeds import seed_for
 from gansfer.settings import RoiSettings
@@ -30,7 +30,7 @@ SCANNER_BLUR_MM = 1.6
 
 
 class PhantomSource:
-    """A `Source` of simulated subjects, made on demand.
+    """A `Source` of simulated subjects, simulated on demand.
 
     The field of view is the region of interest and about 16 mm around it (whole voxels), so that
     cortex and the brain's lower outline are in it; intensities are later standardised over the
@@ -66,13 +66,13 @@ class PhantomSource:
         self._seed = seed
         self._roi = roi
         self._structures = tuple(structures)
-        self._people = {
-            person.id: person for person in draw_people(n_labelled, n_unlabelled, seed=seed)
+        self._subjects = {
+            subject.id: subject for subject in draw_subjects(n_labelled, n_unlabelled, seed=seed)
         }
 
     def subjects(self) -> list[Subject]:
         """Everyone: labelled subjects first, all of them in the unlabelled pool too."""
-        return list(self._people.values())
+        return list(self._subjects.values())
 
     def tables(self) -> tuple[Path, ...]:
         """None: nothing is read."""
@@ -83,7 +83,7 @@ class PhantomSource:
         return ()
 
     def in_common_space(self, subject_id: str) -> bool:
-        """Every image is made there."""
+        """Every image is simulated there."""
         return True
 
     def load(self, subject_id: str) -> RawSubject:
@@ -93,20 +93,20 @@ class PhantomSource:
             subject_id: as in `subjects()`.
 
         Raises:
-            UserError: nobody has this id.
+            UserError: no subject has this id.
         """
-        if subject_id not in self._people:
+        if subject_id not in self._subjects:
             raise UserError(
-                f"{subject_id}: not in the built-in cohort of {len(self._people)} subjects; "
-                f"ids run from phantom-0001 to phantom-{len(self._people):04d}"
+                f"{subject_id}: not in the built-in cohort of {len(self._subjects)} subjects; "
+                f"ids run from phantom-0001 to phantom-{len(self._subjects):04d}"
             )
-        subject = self._people[subject_id]
+        subject = self._subjects[subject_id]
         age_years, cdr = subject.age_years or 0.0, subject.cdr or 0.0
         rng = np.random.default_rng(seed_for(self._seed, "phantom", subject_id))
-        person = draw_individual(rng, age_years, cdr)
+        individual = draw_individual(rng, age_years, cdr)
         noise_rng = np.random.default_rng(seed_for(self._seed, "phantom-noise", subject_id))
         axes_mm, affine_ras = field_of_view(self._roi)
-        image_xyz, true_xyz, white_xyz = scan(person, axes_mm, self._roi.voxel_mm, noise_rng)
+        image_xyz, true_xyz, white_xyz = scan(individual, axes_mm, self._roi.voxel_mm, noise_rng)
         label_of = np.zeros(len(PAPER_STRUCTURES) + 1, dtype=np.uint8)
         for name in self._structures:
             label_of[label_value(name, PAPER_STRUCTURES)] = label_value(name, self._structures)
@@ -143,12 +143,12 @@ def field_of_view(roi: RoiSettings) -> tuple[Axes, npt.NDArray[np.float64]]:
 
 
 def scan(
-    person: Individual, axes_mm: Axes, voxel_mm: float, rng: np.random.Generator
+    individual: Individual, axes_mm: Axes, voxel_mm: float, rng: np.random.Generator
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """A person's image, true labels and true white matter on a grid.
+    """A subject's image, true labels and true white matter on a grid.
 
     Args:
-        person: who.
+        individual: the subject's anatomy.
         axes_mm: coordinates of the grid along x, y and z, mm.
         voxel_mm: voxel side.
         rng: of the image's noise.
@@ -160,15 +160,15 @@ def scan(
     """
     shape = (len(axes_mm[0]), len(axes_mm[1]), len(axes_mm[2]))
     blur_mm = float(np.hypot(voxel_mm, SCANNER_BLUR_MM))
-    places = find_places(person, axes_mm)
+    places = find_places(individual, axes_mm)
     hull_n = hull_depth_mm(places)
     brain_n = hull_n > 0.0
     layers = [
-        *surroundings(person, places, axes_mm, blur_mm, hull_n),
-        *deep_structures(person, places, blur_mm),
+        *surroundings(individual, places, axes_mm, blur_mm, hull_n),
+        *deep_structures(individual, places, blur_mm),
     ]
     shares = paint(layers, places.lateral_n.size)
-    image_n = t1_image(shares, brain_n, person, places, axes_mm, voxel_mm, rng)
+    image_n = t1_image(shares, brain_n, individual, places, axes_mm, voxel_mm, rng)
     label_n = np.zeros(brain_n.shape, dtype=np.uint8)
     largest_n = 1.0 - sum(shares[name] for name in PAPER_STRUCTURES)
     for value, name in enumerate(PAPER_STRUCTURES, start=1):

@@ -1,6 +1,6 @@
-"""What makes one phantom person differ from the next: a few random numbers, age and CDR.
+"""What makes one phantom subject differ from the next: a few random numbers, age and CDR.
 
-Nothing here depends on a grid: the same person has the same anatomy at every voxel size.
+Nothing here depends on a grid: the same subject has the same anatomy at every voxel size.
 
 Axes legend: K lattice points a side.
 """
@@ -38,7 +38,7 @@ ATROPHY: Mapping[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Individual:
-    """One person's anatomy and scan, before any grid.
+    """One subject's anatomy and scan, before any grid.
 
     Attributes:
         ageing: 0 at 20 years, 1 at 80.
@@ -96,9 +96,9 @@ def _small_affine(rng: np.random.Generator) -> npt.NDArray[np.float32]:
 
 
 def _ventricle_volume_mm3(age_years: float, cdr: float, deviate: float) -> float:
-    """Lateral ventricles of a person: about 13 ml at 20 years, 37 ml at 80, half more with CDR 1.
+    """Lateral ventricles of a subject: about 13 ml at 20 years, 37 ml at 80, half more with CDR 1.
 
-    They grow by 1 % a year, faster past 40; people differ by a third (SD).
+    They grow by 1 % a year, faster past 40; subjects differ by a third (SD).
     """
     over_20, over_40 = max(age_years - 20.0, 0.0), max(age_years - 40.0, 0.0)
     dementia = 0.40 * min(cdr, 1.0) + 0.2 * max(cdr - 1.0, 0.0)
@@ -107,11 +107,11 @@ def _ventricle_volume_mm3(age_years: float, cdr: float, deviate: float) -> float
 
 
 def draw_individual(rng: np.random.Generator, age_years: float, cdr: float) -> Individual:
-    """Draw one person.
+    """Draw one subject's anatomy.
 
     Args:
-        rng: the person's own generator. The same one with another age or CDR gives the same
-            person, older or more demented.
+        rng: the subject's own generator. The same one with another age or CDR gives the same
+            subject, older or more demented.
         age_years: age.
         cdr: Clinical Dementia Rating.
     """

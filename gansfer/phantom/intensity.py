@@ -57,7 +57,7 @@ def _gradients(name: str, places: Places) -> npt.NDArray[np.floating] | float:
 def t1_image(
     shares: Mapping[str, Floats],
     brain_n: npt.NDArray[np.bool_],
-    person: Individual,
+    individual: Individual,
     places: Places,
     axes_mm: Axes,
     voxel_mm: float,
@@ -68,7 +68,7 @@ def t1_image(
     Args:
         shares: [N] by tissue.
         brain_n: [N].
-        person: who.
+        individual: the subject's anatomy.
         places: of the grid's voxels.
         axes_mm: coordinates of the grid along x, y and z, mm.
         voxel_mm: voxel side; noise averages out in larger voxels.
@@ -77,24 +77,24 @@ def t1_image(
     Returns:
         [N] in the scanner's units.
     """
-    lost = CONTRAST_LOSS * max(person.ageing, 0.0)
+    lost = CONTRAST_LOSS * max(individual.ageing, 0.0)
     image = np.zeros(brain_n.shape, dtype=np.float32)
     for name, share_n in shares.items():
-        mean = YOUNG_T1[name] + person.contrast.get(name, 0.0)
+        mean = YOUNG_T1[name] + individual.contrast.get(name, 0.0)
         if name == "csf":
-            mean -= 0.04 * max(person.ageing, 0.0)
+            mean -= 0.04 * max(individual.ageing, 0.0)
         else:
             mean += lost * (1.0 - mean)
         image += share_n * (np.float32(mean) + _gradients(name, places))
-    spacing_mm, texture = person.texture
+    spacing_mm, texture = individual.texture
     uneven = lattice_field(texture, spacing_mm, axes_mm).ravel()
-    spacing_mm, bias = person.bias
+    spacing_mm, bias = individual.bias
     uneven += lattice_field(bias, spacing_mm, axes_mm).ravel()
     image *= np.exp(uneven)
     # Rician, as in a magnitude image.
-    noise_sd = np.float32(person.noise_sd / max(voxel_mm, 1.0))
+    noise_sd = np.float32(individual.noise_sd / max(voxel_mm, 1.0))
     noise = rng.standard_normal((2, image.size), dtype=np.float32) * noise_sd
     image = np.hypot(image + noise[0], noise[1])
-    return np.where(brain_n, np.maximum(image, DARKEST) * person.white_matter, 0.0).astype(
+    return np.where(brain_n, np.maximum(image, DARKEST) * individual.white_matter, 0.0).astype(
         np.float32
     )

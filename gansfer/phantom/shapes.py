@@ -1,4 +1,4 @@
-"""The phantom's average anatomy: a few plain parameters for each structure, made into solids.
+"""The phantom's average anatomy: a few plain parameters for each structure, as solids.
 
 A structure is a tapered tube: a bent centreline from its back end to its front end, and coronal
 sections along it that are ellipses, widest somewhere between. The parameters are round numbers,

@@ -67,7 +67,7 @@ def hull_depth_mm(places: Places) -> Floats:
 
 
 def _folds(
-    person: Individual,
+    individual: Individual,
     places: Places,
     shape: tuple[int, ...],
     voxel_mm: float,
@@ -76,13 +76,13 @@ def _folds(
     """Distance to the nearest sheet of a random labyrinth whose walls run inward.
 
     Args:
-        person: who.
+        individual: the subject's anatomy.
         places: of the grid's voxels.
         shape: of the grid.
         voxel_mm: voxel side.
         outside_core_n: where it is wanted, and a voxel further; 0 elsewhere.
     """
-    spacing_mm, lattice = person.folds
+    spacing_mm, lattice = individual.folds
     x_n = np.where(places.right_n, places.lateral_n, -places.lateral_n)
     centred = (x_n, places.y_n + 15.0, places.z_n - 8.0)
     radius = np.sqrt(centred[0] ** 2 + (0.8 * centred[1]) ** 2 + centred[2] ** 2) + 1.0
@@ -98,9 +98,9 @@ def _folds(
     return np.asarray((np.abs(fold) / slope).ravel(), dtype=np.float32)
 
 
-def _sulci(person: Individual, places: Places, axes_mm: Axes, hull: Floats) -> Floats:
+def _sulci(individual: Individual, places: Places, axes_mm: Axes, hull: Floats) -> Floats:
     """Distance to the nearest sulcus' middle."""
-    spacing_mm, lattice = person.wobble
+    spacing_mm, lattice = individual.wobble
     wobble = lattice_field(lattice, spacing_mm, axes_mm).reshape(-1, 3)
     x = np.abs(places.lateral_n + 0.5 * wobble[:, 0] * np.tanh(places.lateral_n / 6.0))
     y, z = places.y_n + wobble[:, 1], places.z_n + wobble[:, 2]
@@ -113,7 +113,7 @@ def _sulci(person: Individual, places: Places, axes_mm: Axes, hull: Floats) -> F
     shape = tuple(len(line_mm) for line_mm in axes_mm)
     voxel_mm = float(axes_mm[0][1] - axes_mm[0][0])
     wanted = (core < 6.0 + 3 * voxel_mm) & (hull > -3 * voxel_mm)
-    nearest = np.maximum(_folds(person, places, shape, voxel_mm, wanted), core)
+    nearest = np.maximum(_folds(individual, places, shape, voxel_mm, wanted), core)
     # Interhemispheric fissure, outside the corpus callosum.
     callosum = _ellipsoid(places, (0, -7, 6), (FAR_MM, 35, 22.5), inner=True) * 1.25
     nearest = np.minimum(nearest, np.maximum(x, callosum))
@@ -157,21 +157,21 @@ def _stem(places: Places) -> tuple[Floats, Floats]:
 
 
 def surroundings(
-    person: Individual, places: Places, axes_mm: Axes, blur_mm: float, hull: Floats
+    individual: Individual, places: Places, axes_mm: Axes, blur_mm: float, hull: Floats
 ) -> Iterator[Layer]:
     """Layers under the deep grey matter, from the bottom up; the first is white matter.
 
     Args:
-        person: who.
+        individual: the subject's anatomy.
         places: of the grid's voxels.
         axes_mm: coordinates of the grid along x, y and z, mm.
         blur_mm: width over which a border is blurred.
         hull: [N] depth in the brain, mm.
     """
     yield Layer("white_matter", None, np.ones_like(places.lateral_n))
-    sulci = _sulci(person, places, axes_mm, hull)
+    sulci = _sulci(individual, places, axes_mm, hull)
     surface = np.minimum(hull - 0.8, sulci)
-    yield Layer("cortex", None, ramp(CORTEX_MM + person.sulcus_mm / 2 - surface, blur_mm))
+    yield Layer("cortex", None, ramp(CORTEX_MM + individual.sulcus_mm / 2 - surface, blur_mm))
     deep = _ellipsoid(places, (0, -4, -9), (9, 13, 8), inner=True)
     basal = _ellipsoid(places, (14, 3, -9), (13, 4, 4.5), inner=True)
     bridge = _ellipsoid(places, (14, 10, -4), (6, 5, 5), inner=True)  # of the ventral striatum
@@ -179,15 +179,17 @@ def surroundings(
     yield Layer("diencephalon", None, ramp(grey, blur_mm + 2.0))
     stem, cerebellum = _stem(places)
     yield Layer(
-        "csf", None, sheet(sulci, person.sulcus_mm, blur_mm) * ((stem < 0) | (places.z_n > -5))
+        "csf", None, sheet(sulci, individual.sulcus_mm, blur_mm) * ((stem < 0) | (places.z_n > -5))
     )
     artery = 0.9 - np.hypot(places.y_n - 3.0 - 0.2 * places.lateral_n, places.z_n + 14.0)
     artery = np.minimum(artery, 11.0 - np.abs(places.lateral_n - 15.0))
     yield Layer("vessel", None, ramp(artery, blur_mm))
     yield Layer(
-        "csf", None, ramp(person.sulcus_mm - 0.4 - hull, blur_mm) * ((stem < 0) | (places.z_n > -5))
+        "csf",
+        None,
+        ramp(individual.sulcus_mm - 0.4 - hull, blur_mm) * ((stem < 0) | (places.z_n > -5)),
     )
-    cistern_mm = 0.6 + 1.8 * person.sulcus_mm
+    cistern_mm = 0.6 + 1.8 * individual.sulcus_mm
     below = ramp(-6.0 - places.z_n, 5.0)  # upwards it goes over into the thalamus and the capsule
     ambient = ramp(stem + cistern_mm, blur_mm) * ramp(-13.0 - places.y_n, 6.0)
     yield Layer("csf", None, ambient * (1.0 - ramp(stem, blur_mm)) * below)
@@ -203,24 +205,29 @@ def surroundings(
     )
 
 
-def deep_structures(person: Individual, places: Places, blur_mm: float) -> Iterator[Layer]:
+def deep_structures(individual: Individual, places: Places, blur_mm: float) -> Iterator[Layer]:
     """The seven structures and the ventricles, over the surroundings.
 
     Args:
-        person: who.
+        individual: the subject's anatomy.
         places: of the grid's voxels.
         blur_mm: width over which a border is blurred.
     """
     for name in ("thalamus", "putamen", "accumbens", "pallidum", "caudate"):
-        yield solid_layer(name, person, places, blur_mm + VAGUE_MM.get(name, 0.0))
+        yield solid_layer(name, individual, places, blur_mm + VAGUE_MM.get(name, 0.0))
     horn = solid_layer(
-        "temporal_horn", person, places, blur_mm, pushed=False, grow_mm=person.temporal_horn_mm
+        "temporal_horn",
+        individual,
+        places,
+        blur_mm,
+        pushed=False,
+        grow_mm=individual.temporal_horn_mm,
     )
     yield Layer("csf", horn.where_n, horn.share_n)
     for name in ("hippocampus", "amygdala"):
-        yield solid_layer(name, person, places, blur_mm, pushed=False)
+        yield solid_layer(name, individual, places, blur_mm, pushed=False)
     septum = places.lateral_n - 0.6
     lateral = ramp(places.ventricle_n, blur_mm) * ramp(septum, blur_mm)
     yield Layer("csf", None, lateral)
-    third = solid_layer("third_ventricle", person, places, blur_mm)
+    third = solid_layer("third_ventricle", individual, places, blur_mm)
     yield Layer("csf", third.where_n, third.share_n)

@@ -1,7 +1,7 @@
 """The lateral ventricle of the phantom: a tapered tube through a few landmarks, which widens.
 
 It runs from the occipital horn through the atrium and the body to the frontal horn; the temporal
-horn, the lower limb of the C, is one of `phantom_shapes.TUBES`. As there, the parameters are round
+horn, the lower limb of the C, is one of `shapes.TUBES`. As there, the parameters are round
 numbers from general anatomical knowledge, not measurements.
 
 Axes legend: T steps along y.
@@ -26,7 +26,7 @@ LANDMARKS: tuple[tuple[float, float, float, float, float, float], ...] = (
     (18, 8, 11, 7, 2.5, 30),  # frontal horn
     (30, 14, 8, 0, 0, 20),  # its tip
 )
-# By how much the ventricle of an old person with dementia is wider, all round, at its widest.
+# By how much the ventricle of an old subject with dementia is wider, all round, at its widest.
 WIDENING_MM = 6.0
 # Widening leaves the septum and the floor about where they are: the middle moves (lateral, up).
 MOVE_PER_WIDENING = (0.7, 0.3)

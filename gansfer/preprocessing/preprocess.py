@@ -14,18 +14,16 @@ import numpy.typing as npt
 from sklearn.mixture import GaussianMixture
 
 from gansfer.errors import UserError
+from gansfer.preprocessing.brain import brain_of, check_brain_in_region
+from gansfer.preprocessing.roi_check import LabelExtent, label_extent, roi_affine
 from gansfer.resampling import resample_image, resample_labels
 from gansfer.settings import RoiSettings
 from gansfer.subjects import RawSubject, Subject
 
 Affine = npt.NDArray[np.float64]
 Floats = npt.NDArray[np.float32]
-Shape = tuple[int, int, int]
 LabelMap = npt.NDArray[np.uint8]
 
-MIN_BRAIN_VOXELS = 1000
-# Of a region as large as a whole head a brain fills a tenth; less than this is another place.
-LEAST_BRAIN_SHARE = 0.01
 GMM_VOXELS = 20_000
 
 
@@ -34,7 +32,7 @@ class PreparedSubject:
     """One subject in the region of interest of the common space.
 
     Attributes:
-        subject: who.
+        subject: session and demographics.
         image_zhw: float32, zero mean and unit variance over the brain voxels of the whole image;
             background is exactly (0 - mean) / SD.
         label_zhw: 0 and 1..S, or None.
@@ -64,24 +62,6 @@ class PreparedSubject:
     label_box_mm: tuple[float, ...] | None = None
 
 
-def roi_affine(roi: RoiSettings) -> Affine:
-    """Affine [4, 4] from a (z, h, w) index of the region to RAS millimetres of the common space."""
-    n_z, n_h, n_w = roi.shape_zhw
-    step = roi.voxel_mm
-    x_mm, y_mm, z_mm = roi.centre_mm
-    affine = np.zeros((4, 4))
-    affine[0, 2] = -step  # columns run from the patient's right (+x) to left
-    affine[1, 1] = -step  # rows run from anterior (+y) to posterior
-    affine[2, 0] = step  # slices run upwards
-    affine[:3, 3] = (
-        x_mm + step * (n_w - 1) / 2,
-        y_mm + step * (n_h - 1) / 2,
-        z_mm - step * (n_z - 1) / 2,
-    )
-    affine[3, 3] = 1.0
-    return affine
-
-
 def prepare_subject(
     raw: RawSubject,
     roi: RoiSettings,
@@ -100,55 +80,45 @@ def prepare_subject(
     Raises:
         UserError: there is no brain or contrast, or the region holds none of the brain or labels.
     """
-    who = raw.subject.id
+    subject_id = raw.subject.id
     if common_from_native is None and not raw.in_common_space:
-        raise UserError(f"{who}: image is in its own space; register it to the common space first")
+        raise UserError(
+            f"{subject_id}: image is in its own space; register it to the common space first"
+        )
     intensity_xyz = np.asarray(raw.image.array_xyz, np.float32)
-    brain_xyz = intensity_xyz != 0 if raw.brain_mask is None else np.asarray(raw.brain_mask, bool)
-    if brain_xyz.shape != intensity_xyz.shape:
-        raise UserError(
-            f"{who}: brain mask of shape {brain_xyz.shape} for an image of {intensity_xyz.shape}; "
-            "give masks on the image's grid"
-        )
-    if np.count_nonzero(brain_xyz) < MIN_BRAIN_VOXELS:
-        raise UserError(
-            f"{who}: {np.count_nonzero(brain_xyz)} brain voxels; is the image or its mask empty?"
-        )
+    brain_xyz = brain_of(raw)
     brain_v = intensity_xyz[brain_xyz]
+    # float32 sums of a million voxels lose digits that the z-score would show.
     mean = float(brain_v.mean(dtype=np.float64))
     sd = float(brain_v.std(dtype=np.float64))
-    if not sd > 0:
-        raise UserError(f"{who}: every brain voxel is {mean:g}; is this a mask, not an image?")
     white_matter, source = _white_matter(raw, mean, sd, brain_v)
 
     common_from_voxel = raw.image.affine_ras
     if common_from_native is not None:
         common_from_voxel = common_from_native @ raw.image.affine_ras
+    # One affine from the region to the file's voxels: the image is interpolated once, not twice.
     voxel_from_roi = np.linalg.inv(common_from_voxel) @ roi_affine(roi)
     shape = roi.shape_zhw
-    problem = region_problem(who, brain_xyz, voxel_from_roi, shape)
-    if problem:
-        raise UserError(problem)
+    check_brain_in_region(subject_id, brain_xyz, voxel_from_roi, shape)
+    # Resampled in the file's units, in which the background is 0, and standardised afterwards: so
+    # that the spline meets a step from tissue to 0 and not to minus two standard deviations.
     intensity_zhw = resample_image(
         np.where(brain_xyz, intensity_xyz, np.float32(0)), brain_xyz, voxel_from_roi, shape
     )
     image_zhw = ((intensity_zhw.astype(np.float64) - mean) / sd).astype(np.float32)
     label_zhw = reference_zhw = None
-    n_outside = n_labelled = 0
-    box_mm: tuple[float, ...] | None = None
+    extent: LabelExtent | None = None
     if raw.label is not None:
-        _check_grid(who, "label map", raw.label.shape, intensity_xyz.shape)
+        _check_grid(subject_id, "label map", raw.label.shape, intensity_xyz.shape)
         label_zhw = resample_labels(raw.label, voxel_from_roi, shape)
-        n_labelled = int(np.count_nonzero(raw.label))
-        n_outside = voxels_outside(raw.label, voxel_from_roi, shape)
-        box_mm = label_box_mm(raw.label, common_from_voxel)
+        extent = label_extent(subject_id, raw.label, common_from_voxel, roi)
         if not label_zhw.any():
             raise UserError(
-                f"{who}: no labelled voxel in the region of interest ({n_outside} outside it); "
-                "look at roi.centre_mm and the registration"
+                f"{subject_id}: no labelled voxel in the region of interest ({extent.n_outside} "
+                "outside it); look at roi.centre_mm and the registration"
             )
     if raw.reference is not None:
-        _check_grid(who, "reference", raw.reference.shape, intensity_xyz.shape)
+        _check_grid(subject_id, "reference", raw.reference.shape, intensity_xyz.shape)
         reference_zhw = resample_labels(raw.reference, voxel_from_roi, shape)
     return PreparedSubject(
         subject=raw.subject,
@@ -159,48 +129,11 @@ def prepare_subject(
         white_matter_source=source,
         intensity_mean=mean,
         intensity_sd=sd,
-        n_label_voxels_outside_roi=n_outside,
+        n_label_voxels_outside_roi=0 if extent is None else extent.n_outside,
         registration_similarity=registration_similarity,
-        n_label_voxels=n_labelled,
-        label_box_mm=box_mm,
+        n_label_voxels=0 if extent is None else extent.n_voxels,
+        label_box_mm=None if extent is None else extent.box_mm,
     )
-
-
-def region_problem(
-    who: str, brain_xyz: npt.NDArray[np.bool_], voxel_from_roi: Affine, shape_zhw: Shape
-) -> str:
-    """What is wrong where the region of interest holds next to nothing of a brain, or nothing.
-
-    Args:
-        who: the subject.
-        brain_xyz: its brain.
-        voxel_from_roi: [4, 4], (z, h, w) index of the region -> voxel index of the image.
-        shape_zhw: the region's.
-    """
-    share = resample_labels(brain_xyz.astype(np.uint8), voxel_from_roi, shape_zhw).mean()
-    if share >= LEAST_BRAIN_SHARE:
-        return ""
-    return (
-        f"{who}: brain fills {share:.1%} of the region of interest, expected at least "
-        f"{LEAST_BRAIN_SHARE:.0%}; look at the origin in the image's header, at the registration "
-        "and at roi.centre_mm"
-    )
-
-
-def label_box_mm(label_xyz: LabelMap, common_from_voxel: Affine) -> tuple[float, ...]:
-    """What the labelled voxels span, their own size included.
-
-    Args:
-        label_xyz: 0 background; at least one voxel is labelled.
-        common_from_voxel: [4, 4], voxel index -> RAS mm of the common space.
-
-    Returns:
-        lowest x, y, z and highest x, y, z in mm.
-    """
-    at = np.argwhere(label_xyz > 0)
-    at_mm = at @ common_from_voxel[:3, :3].T + common_from_voxel[:3, 3]
-    half_mm = np.abs(common_from_voxel[:3, :3]).sum(axis=1) / 2
-    return tuple(float(mm) for mm in (*(at_mm.min(0) - half_mm), *(at_mm.max(0) + half_mm)))
 
 
 def mixture_white_matter(brain_v: Floats) -> float:
@@ -211,8 +144,11 @@ def mixture_white_matter(brain_v: Floats) -> float:
             20,000 evenly ranked voxels are used, so the fit is quick and has no seed.
     """
     low, high = np.percentile(brain_v, (1, 99))
+    # Sorted and thinned evenly, not drawn at random: any order of voxels gives the same mixture.
     ranked = np.sort(brain_v[(brain_v >= low) & (brain_v <= high)])
     ranked = ranked[:: max(1, len(ranked) // GMM_VOXELS)]
+    # Start about where CSF, grey and white matter lie in a brain, so that the brightest of three
+    # ends as white matter also where the classes overlap.
     start = np.percentile(ranked, (10, 45, 85))[:, None]
     mixture = GaussianMixture(3, means_init=start, weights_init=np.full(3, 1 / 3), random_state=0)
     return float(mixture.fit(ranked[:, None]).means_.max())
@@ -221,6 +157,7 @@ def mixture_white_matter(brain_v: Floats) -> float:
 def _white_matter(raw: RawSubject, mean: float, sd: float, brain_v: Floats) -> tuple[float, str]:
     """White-matter intensity in z-score units, and whether labels or a mixture gave it."""
     mask = raw.white_matter_mask
+    # Labelled white matter is preferred; its median, because the rim is mixed with other tissue.
     if mask is not None:
         _check_grid(raw.subject.id, "white-matter mask", mask.shape, raw.image.array_xyz.shape)
         inside = np.asarray(raw.image.array_xyz)[mask != 0]
@@ -229,17 +166,11 @@ def _white_matter(raw: RawSubject, mean: float, sd: float, brain_v: Floats) -> t
     return mixture_white_matter((brain_v - mean) / sd), "mixture"
 
 
-def _check_grid(who: str, what: str, shape: tuple[int, ...], image_shape: tuple[int, ...]) -> None:
+def _check_grid(
+    subject_id: str, what: str, shape: tuple[int, ...], image_shape: tuple[int, ...]
+) -> None:
     if shape != image_shape:
         raise UserError(
-            f"{who}: {what} of shape {shape} for an image of {image_shape}; "
+            f"{subject_id}: {what} of shape {shape} for an image of {image_shape}; "
             "give label maps on the image's grid"
         )
-
-
-def voxels_outside(label_xyz: LabelMap, voxel_from_out: Affine, shape_out: Shape) -> int:
-    """Labelled voxels whose centre lies outside the region's box."""
-    out_from_voxel = np.linalg.inv(voxel_from_out)
-    at = np.argwhere(label_xyz > 0) @ out_from_voxel[:3, :3].T + out_from_voxel[:3, 3]
-    inside = ((at >= -0.5) & (at <= np.array(shape_out) - 0.5)).all(axis=1)
-    return int(np.count_nonzero(~inside))

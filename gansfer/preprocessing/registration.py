@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 (its own documentation names it so)
+from nibabel.affines import apply_affine
 from scipy import ndimage
 
 from gansfer.errors import UserError
+from gansfer.resampling import box_corners
 from gansfer.subjects import Subject, Volume
 
 Affine = npt.NDArray[np.float64]
@@ -38,7 +40,7 @@ MIN_SIMILARITY = 0.6
 
 @dataclass(frozen=True)
 class AffineResult:
-    """What a registration found.
+    """Result of a registration.
 
     Attributes:
         common_from_native: [4, 4], RAS mm of the moving file -> of the template.
@@ -53,7 +55,7 @@ def template_members(subjects: Sequence[Subject], n_images: int = TEMPLATE_IMAGE
     """Ids of the pool's images that make the template: first sessions, evenly picked.
 
     Args:
-        subjects: everybody, in the cohort's order.
+        subjects: all of them, in the cohort's order.
         n_images: at most this many.
     """
     ids = [one.id for one in subjects if one.in_pool and not one.labelled and not one.repeat_of]
@@ -128,13 +130,14 @@ def register_affine(
 def _upright(volume: Volume, brain_xyz: Mask) -> sitk.Image:
     """The brain on an axis-aligned RAS grid of the working resolution, in units of its own mean."""
     at = np.argwhere(brain_xyz)
-    corners = np.stack(np.meshgrid(*zip(at.min(0), at.max(0), strict=True), indexing="ij"), -1)
-    corners_mm = corners.reshape(-1, 3) @ volume.affine_ras[:3, :3].T + volume.affine_ras[:3, 3]
+    corners = at.min(0) + box_corners(np.ptp(at, axis=0) + 1)
+    corners_mm = apply_affine(volume.affine_ras, corners)
     low_mm = corners_mm.min(0) - MARGIN_MM
     size = np.ceil((corners_mm.max(0) + MARGIN_MM - low_mm) / WORKING_MM).astype(int)
     ras_from_out: Affine = np.diag([WORKING_MM] * 3 + [1.0])
     ras_from_out[:3, 3] = low_mm
     intensity_xyz = np.where(brain_xyz, np.asarray(volume.array_xyz, np.float32), np.float32(0))
+    # Averaged to the working resolution before it is sampled there, or fine voxels would alias.
     voxels = np.round(WORKING_MM / np.linalg.norm(volume.affine_ras[:3, :3], axis=0))
     smooth_xyz = ndimage.uniform_filter(intensity_xyz, np.maximum(voxels, 1).astype(int).tolist())
     voxel_from_out = np.linalg.inv(volume.affine_ras) @ ras_from_out
@@ -151,19 +154,23 @@ def _search(
     fixed: sitk.Image, floating: sitk.Image, start: Affine | None
 ) -> tuple[sitk.AffineTransform, float]:
     """Affine from points of `fixed` to points of `floating`, and their correlation."""
+    # Brains of the same shape have their centres of mass about where they belong; the middle of
+    # the field of view says nothing, as scanners cut at the neck or not.
     moments = sitk.CenteredTransformInitializerFilter.MOMENTS
-    found = sitk.AffineTransform(
+    transform = sitk.AffineTransform(
         sitk.CenteredTransformInitializer(fixed, floating, sitk.AffineTransform(3), moments)
     )
     levels = LEVELS if start is None else REFINING_LEVELS
     sampled = SAMPLED_FRACTION if start is None else REFINING_FRACTION
     if start is not None:
         native_from_common = np.linalg.inv(start)
-        centre = np.array(found.GetCenter())
+        centre = np.array(transform.GetCenter())
         moved = native_from_common[:3, :3] @ centre + native_from_common[:3, 3]
-        found.SetMatrix(native_from_common[:3, :3].ravel().tolist())
-        found.SetTranslation((moved - centre).tolist())
+        transform.SetMatrix(native_from_common[:3, :3].ravel().tolist())
+        transform.SetTranslation((moved - centre).tolist())
     method = sitk.ImageRegistrationMethod()
+    # Both are T1-weighted: intensities agree up to a scale, and correlation is smoother than mutual
+    # information.
     method.SetMetricAsCorrelation()
     method.SetMetricSamplingStrategy(method.RANDOM)
     method.SetMetricSamplingPercentagePerLevel(list(sampled), SEED)
@@ -171,14 +178,15 @@ def _search(
     method.SetOptimizerAsRegularStepGradientDescent(
         learningRate=4.0, minStep=0.02, numberOfIterations=100, relaxationFactor=0.6
     )
+    # A radian moves the cortex by 80 mm, a millimetre by one: without scales, nothing would turn.
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([shrink for shrink, _, _ in levels])
     method.SetSmoothingSigmasPerLevel([sigma_mm for _, sigma_mm, _ in levels])
     method.SmoothingSigmasAreSpecifiedInPhysicalUnitsOn()
-    method.SetInitialTransform(found, inPlace=True)
+    method.SetInitialTransform(transform, inPlace=True)
     with one_thread():
         method.Execute(fixed, floating)
-    return found, -float(method.GetMetricValue())
+    return transform, -float(method.GetMetricValue())
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Does the region of interest hold the labels? If not, which box would."""
+"""The region of interest: where it lies, whether it holds the labels, and if not, which box would.
+
+Axes legend: x y z are voxel axes of a file or RAS millimetres; Z H W are slices, rows and columns
+of the region.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
+from nibabel.affines import apply_affine
+
 from gansfer.settings import RoiSettings
+
+Affine = npt.NDArray[np.float64]
+LabelMap = npt.NDArray[np.uint8]
 
 # Room round the labels on each side, so that no structure touches the border; half a voxel more,
 # because the middle is moved onto the grid.
@@ -18,7 +29,7 @@ class LabelExtent:
     """Where one subject's labels lie.
 
     Attributes:
-        subject_id: who.
+        subject_id: the subject's id.
         n_voxels: labelled voxels.
         n_outside: those of them outside the region.
         box_mm: what they span in the common space: lowest x, y, z, highest x, y, z.
@@ -33,6 +44,52 @@ class LabelExtent:
     def fraction_outside(self) -> float:
         """Share of the labelled voxels outside the region."""
         return self.n_outside / self.n_voxels if self.n_voxels else 0.0
+
+
+def roi_affine(roi: RoiSettings) -> Affine:
+    """Affine [4, 4] from a (z, h, w) index of the region to RAS millimetres of the common space."""
+    n_z, n_h, n_w = roi.shape_zhw
+    step = roi.voxel_mm
+    x_mm, y_mm, z_mm = roi.centre_mm
+    affine = np.zeros((4, 4))
+    affine[0, 2] = -step  # columns run from the patient's right (+x) to left
+    affine[1, 1] = -step  # rows run from anterior (+y) to posterior
+    affine[2, 0] = step  # slices run upwards
+    # The centre lies between the middle voxels of an even number: half a voxel from their centres.
+    affine[:3, 3] = (
+        x_mm + step * (n_w - 1) / 2,
+        y_mm + step * (n_h - 1) / 2,
+        z_mm - step * (n_z - 1) / 2,
+    )
+    affine[3, 3] = 1.0
+    return affine
+
+
+def label_extent(
+    subject_id: str, label_xyz: LabelMap, common_from_voxel: Affine, roi: RoiSettings
+) -> LabelExtent:
+    """Where the labelled voxels lie, and how many of them have their centre outside the region.
+
+    Args:
+        subject_id: the subject's id.
+        label_xyz: 0 background; at least one voxel is labelled.
+        common_from_voxel: [4, 4], voxel index -> RAS mm of the common space.
+        roi: the region.
+    """
+    place_n3 = np.argwhere(label_xyz > 0)
+    place_mm_n3 = apply_affine(common_from_voxel, place_n3)
+    # A voxel is a box: its corners lie further out than its centre.
+    half_mm = np.abs(common_from_voxel[:3, :3]).sum(axis=1) / 2
+    low_mm, high_mm = place_mm_n3.min(axis=0) - half_mm, place_mm_n3.max(axis=0) + half_mm
+    voxel_from_roi = np.linalg.inv(common_from_voxel) @ roi_affine(roi)
+    in_roi_n3 = apply_affine(np.linalg.inv(voxel_from_roi), place_n3)
+    inside_n = ((in_roi_n3 >= -0.5) & (in_roi_n3 <= np.array(roi.shape_zhw) - 0.5)).all(axis=1)
+    return LabelExtent(
+        subject_id,
+        n_voxels=len(place_n3),
+        n_outside=int(np.count_nonzero(~inside_n)),
+        box_mm=tuple(float(mm) for mm in (*low_mm, *high_mm)),
+    )
 
 
 def roi_problems(extents: Sequence[LabelExtent], roi: RoiSettings, max_outside: float) -> list[str]:

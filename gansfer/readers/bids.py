@@ -3,7 +3,7 @@
 Brain masks (`*_mask.nii.gz`) and segmentations (`*_dseg.nii.gz`) come from derivatives of the same
 layout. What a segmentation's numbers mean is written in its own `dseg.tsv` (columns index and
 name), beside the file or in a folder above it, or set as a protocol. Age and sex are looked for
-in participants.tsv, and in sub-*/sub-*_sessions.tsv for several sessions a person.
+in participants.tsv, and in sub-*/sub-*_sessions.tsv for several sessions of a person.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from pathlib import Path
 
 from gansfer.errors import UserError
 from gansfer.readers.listed import Entry, Listing, SegmentationFile, check_id
-from gansfer.readers.segmentations import Numbers
-from gansfer.readers.sheets import Row, noted, read_rows, to_facts, to_yes_no
+from gansfer.readers.protocols import LabelProtocol
+from gansfer.readers.tables import Row, collected, read_rows, to_demographics, to_yes_no
 
 T1W_PATTERN = "*_T1w.nii*"
 MASK_PATTERN = "*_mask.nii*"
 DSEG_PATTERN = "*_dseg.nii*"
-# The same fact under the names that data sets use, best first.
+# The same value under the names that data sets use, best first.
 COLUMN_NAMES: Mapping[str, Sequence[str]] = {
     "age": ("age", "age_years", "Age"),
     "sex": ("sex", "Sex", "gender"),
@@ -36,14 +36,14 @@ class Derivative:
     Attributes:
         folder: a dataset of BIDS layout, such as derivatives/fmriprep.
         pattern: glob of the file's name, below sub-*/[ses-*/]anat.
-        numbers: what a segmentation's numbers mean; None: its own tsv says.
+        protocol: what a segmentation's numbers mean; None: its own tsv says.
         structures: names of our label values, for the tsv.
         resample: bring a segmentation on another grid to the image's.
     """
 
     folder: Path
     pattern: str
-    numbers: Numbers | None = None
+    protocol: LabelProtocol | None = None
     structures: tuple[str, ...] = ()
     resample: bool = False
 
@@ -68,64 +68,69 @@ def list_bids(
     problems: list[str] = []
     table = root / "participants.tsv"
     rows: list[tuple[int, Row]] = []
-    with noted(problems):
+    with collected(problems):
         rows = read_rows(table, ("participant_id",))
         if not rows:
             raise UserError(f"{table}: no participant; write one row a person")
     entries: dict[str, Entry] = {}
-    people: set[str] = set()
+    participants: set[str] = set()
     for number, row in rows:
-        with noted(problems):
-            person = row["participant_id"]
-            person = person if person.startswith("sub-") else f"sub-{person}"
+        with collected(problems):
+            participant = row["participant_id"]
+            participant = participant if participant.startswith("sub-") else f"sub-{participant}"
             where = f"{table}: line {number}"
-            check_id(where, person, people)
-            people.add(person)
-            if not (root / person).is_dir():
+            check_id(where, participant, participants)
+            participants.add(participant)
+            if not (root / participant).is_dir():
                 raise UserError(
-                    f"{where}: {person} has no folder {root / person}; add it, or drop the row"
+                    f"{where}: {participant} has no folder {root / participant}; add it, or drop "
+                    "the row"
                 )
-            for session, facts in _sessions(root, table, number, row, person, problems):
-                with noted(problems):
-                    found = {
-                        name: _one_file(one, person, session)
-                        for name, one in (("mask", masks), ("label", labels), ("ref", references))
+            for session, demographics in _sessions(root, table, number, row, participant, problems):
+                with collected(problems):
+                    files = {
+                        name: _one_file(one, participant, session)
+                        for name, one in (
+                            ("mask", masks),
+                            ("label", labels),
+                            ("reference", references),
+                        )
                     }
-                    entry_id = person if session is None else f"{person}_{session}"
+                    entry_id = participant if session is None else f"{participant}_{session}"
                     entries[entry_id] = Entry(
                         id=entry_id,
-                        person=person,
-                        image=_image(root, person, session, pattern),
-                        mask=found["mask"],
-                        label=_segmentation(labels, found["label"]),
-                        reference=_segmentation(references, found["ref"]),
-                        **facts,
+                        person=participant,
+                        image=_image(root, participant, session, pattern),
+                        mask=files["mask"],
+                        label=_segmentation(labels, files["label"]),
+                        reference=_segmentation(references, files["reference"]),
+                        **demographics,
                     )
     if rows:
         problems += [
             f"{folder}: {folder.name} is in no row of {table}; add a row, or move the folder away"
             for folder in sorted(root.glob("sub-*"))
-            if folder.is_dir() and folder.name not in people
+            if folder.is_dir() and folder.name not in participants
         ]
         for derivative in (labels, references):
-            problems += _strangers(derivative, people)
+            problems += _unlisted(derivative, participants)
     tables = (table, *sorted(root.glob("sub-*/*_sessions.tsv")))
     return Listing(tuple(entries.values()), tuple(dict.fromkeys(problems)), tables=tables)
 
 
 def _sessions(
-    root: Path, table: Path, number: int, row: Row, person: str, problems: list[str]
+    root: Path, table: Path, number: int, row: Row, participant: str, problems: list[str]
 ) -> list[tuple[str | None, dict]]:
-    """A person's sessions (None: the layout has none) with age, sex, CDR and pool."""
-    folders = sorted(path.name for path in (root / person).glob("ses-*") if path.is_dir())
+    """A participant's sessions (None: the layout has none) with age, sex, CDR and pool."""
+    folders = sorted(path.name for path in (root / participant).glob("ses-*") if path.is_dir())
     if not folders:
-        return [(None, _facts(table, number, row, problems))]
-    path = root / person / f"{person}_sessions.tsv"
+        return [(None, _demographics(table, number, row, problems))]
+    path = root / participant / f"{participant}_sessions.tsv"
     if not path.is_file():
-        return [(session, _facts(table, number, row, problems)) for session in folders]
+        return [(session, _demographics(table, number, row, problems)) for session in folders]
     sessions: dict[str, dict] = {}
     for line_number, line in read_rows(path, ("session_id",)):
-        with noted(problems):
+        with collected(problems):
             session = line["session_id"]
             session = session if session.startswith("ses-") else f"ses-{session}"
             if session not in folders:
@@ -133,68 +138,69 @@ def _sessions(
                     f"{path}: line {line_number}: unknown session {session}; there are "
                     f"{', '.join(folders)}: add its folder, or drop the row"
                 )
+            # The session's own table overrules the participant's.
             both = row | {name: text for name, text in line.items() if text}
-            sessions[session] = _facts(path, line_number, both, problems)
+            sessions[session] = _demographics(path, line_number, both, problems)
     problems += [
-        f"{root / person / session}: unknown session; it is in no row of {path}: add a row, or "
-        "move the folder away"
+        f"{root / participant / session}: unknown session; it is in no row of {path}: add a row, "
+        "or move the folder away"
         for session in folders
         if session not in sessions
     ]
-    return [(session, facts) for session, facts in sessions.items()]
+    return [(session, demographics) for session, demographics in sessions.items()]
 
 
-def _facts(table: Path, number: int, row: Row, problems: list[str]) -> dict:
+def _demographics(table: Path, number: int, row: Row, problems: list[str]) -> dict:
     text = {
         name: next((row[column] for column in columns if row.get(column)), "")
         for name, columns in COLUMN_NAMES.items()
     }
     named = {"age_years": "age", "sex": "sex", "cdr": "cdr"}
     cells = {name: (column, text[column]) for name, column in named.items()}
-    facts = to_facts(table, number, cells, problems)
-    with noted(problems):
-        facts["in_pool"] = to_yes_no(table, number, "in_pool", text["in_pool"], default=True)
-    return facts
+    demographics = to_demographics(table, number, cells, problems)
+    with collected(problems):
+        demographics["in_pool"] = to_yes_no(table, number, "in_pool", text["in_pool"], default=True)
+    return demographics
 
 
-def _anat(root: Path, person: str, session: str | None) -> Path:
-    return root / person / "anat" if session is None else root / person / session / "anat"
+def _anat(root: Path, participant: str, session: str | None) -> Path:
+    return root / participant / "anat" if session is None else root / participant / session / "anat"
 
 
-def _image(root: Path, person: str, session: str | None, pattern: str) -> Path:
-    folder = _anat(root, person, session)
-    found = sorted(folder.glob(pattern))
-    if len(found) != 1:
-        names = f" ({', '.join(path.name for path in found)})" if found else ""
+def _image(root: Path, participant: str, session: str | None, pattern: str) -> Path:
+    folder = _anat(root, participant, session)
+    matches = sorted(folder.glob(pattern))
+    if len(matches) != 1:
+        names = f" ({', '.join(path.name for path in matches)})" if matches else ""
         raise UserError(
-            f"{folder}: {len(found)} files match {pattern}{names}, expected one; "
-            + ("make cohort.images.pattern narrower" if found else "add the image")
+            f"{folder}: {len(matches)} files match {pattern}{names}, expected one; "
+            + ("make cohort.images.pattern narrower" if matches else "add the image")
         )
-    return found[0]
+    return matches[0]
 
 
-def _one_file(derivative: Derivative | None, person: str, session: str | None) -> Path | None:
+def _one_file(derivative: Derivative | None, participant: str, session: str | None) -> Path | None:
     """A derivative's file of a session, or None where it has none."""
     if derivative is None:
         return None
-    folder = _anat(derivative.folder, person, session)
-    found = sorted(folder.glob(derivative.pattern))
-    if len(found) > 1:
+    folder = _anat(derivative.folder, participant, session)
+    matches = sorted(folder.glob(derivative.pattern))
+    if len(matches) > 1:
         raise UserError(
-            f"{folder}: {len(found)} files match {derivative.pattern} "
-            f"({', '.join(path.name for path in found)}), expected one; make its pattern narrower"
+            f"{folder}: {len(matches)} files match {derivative.pattern} "
+            f"({', '.join(path.name for path in matches)}), expected one; make its pattern narrower"
         )
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
 def _segmentation(derivative: Derivative | None, path: Path | None) -> SegmentationFile | None:
     if derivative is None or path is None:
         return None
-    if derivative.numbers is not None:
-        return SegmentationFile(path, derivative.numbers, derivative.resample)
+    if derivative.protocol is not None:
+        return SegmentationFile(path, derivative.protocol, derivative.resample)
     table = _own_table(derivative, path)
-    numbers = Numbers.of_table(table, derivative.structures)
-    return SegmentationFile(path, numbers, derivative.resample, table)
+    protocol = LabelProtocol.from_table(table, derivative.structures)
+    return SegmentationFile(path, protocol, derivative.resample, table)
 
 
 def _own_table(derivative: Derivative, path: Path) -> Path:
@@ -202,9 +208,9 @@ def _own_table(derivative: Derivative, path: Path) -> Path:
     parts = set(path.name.split(".")[0].split("_"))
     folder = path.parent
     while True:
-        found = [one for one in folder.glob("*dseg.tsv") if set(one.stem.split("_")) <= parts]
-        if found:
-            return max(found, key=lambda one: (len(one.stem.split("_")), one.name))
+        matches = [one for one in folder.glob("*dseg.tsv") if set(one.stem.split("_")) <= parts]
+        if matches:
+            return max(matches, key=lambda one: (len(one.stem.split("_")), one.name))
         if folder in (derivative.folder, folder.parent):
             raise UserError(
                 f"{path}: no dseg.tsv beside it or in a folder above up to {derivative.folder}; "
@@ -213,13 +219,13 @@ def _own_table(derivative: Derivative, path: Path) -> Path:
         folder = folder.parent
 
 
-def _strangers(derivative: Derivative | None, people: set[str]) -> list[str]:
-    """Segmentations of people whom participants.tsv does not know."""
+def _unlisted(derivative: Derivative | None, participants: set[str]) -> list[str]:
+    """Segmentations of participants that participants.tsv does not list."""
     if derivative is None:
         return []
     return [
         f"{folder}: segmentation of {folder.name}, who is not in participants.tsv; add a row, or "
         "move the folder away"
         for folder in sorted(derivative.folder.glob("sub-*"))
-        if folder.is_dir() and folder.name not in people
+        if folder.is_dir() and folder.name not in participants
     ]

@@ -16,11 +16,12 @@ from pathlib import Path
 from gansfer.errors import UserError
 from gansfer.readers.nifti import load_image
 from gansfer.readers.oasis import person_of
-from gansfer.readers.segmentations import Numbers, load_segmentation
-from gansfer.readers.sheets import noted, read_rows, to_facts
+from gansfer.readers.protocols import LabelProtocol
+from gansfer.readers.segmentations import load_segmentation
+from gansfer.readers.tables import collected, read_rows, to_demographics
 from gansfer.subjects import RawSubject, Subject, Survey
 
-# The same fact under the names that different copies of the table use, best first.
+# The same value under the names that different copies of the table use, best first.
 COLUMN_NAMES = {
     "session": ("oasis_session", "Subject"),
     "age": ("age_years", "Age"),
@@ -28,7 +29,7 @@ COLUMN_NAMES = {
     "cdr": ("cdr", "CDR"),
     "repeat": ("repeat_of",),
 }
-# Without any of these, two scans of a person would be two people, one of them to be tested on.
+# Without any of these, two scans of a person would be two subjects, one of them to be tested on.
 LINKS = (*COLUMN_NAMES["repeat"], *COLUMN_NAMES["session"])
 
 
@@ -52,10 +53,10 @@ class ChallengeSource:
         """Point at the challenge's folder; `protocol` says what its label numbers mean."""
         self._folder = folder
         self._table = folder / "demographics.csv"
-        self._numbers = Numbers.of_protocol(str(folder), protocol, structures)
+        self._protocol = LabelProtocol.named(str(folder), protocol, structures)
 
     def subjects(self) -> tuple[Subject, ...]:
-        """The labelled people, each once, in the table's order.
+        """The labelled subjects, each once, in the table's order.
 
         Raises:
             UserError: everything that is wrong with the table and the folders, a line each.
@@ -63,7 +64,7 @@ class ChallengeSource:
         return self.survey().checked()
 
     def survey(self) -> Survey:
-        """The labelled people, and what is wrong with the table and the folders."""
+        """The labelled subjects, and what is wrong with the table and the folders."""
         rows, problems = self._rows
         first, notes = _first_scans(self._table, rows)
         return Survey(tuple(row.subject for row in first.values()), tuple(problems), tuple(notes))
@@ -73,7 +74,7 @@ class ChallengeSource:
         return self._row(subject_id).session
 
     def tables(self) -> tuple[Path, ...]:
-        """The table of people."""
+        """The table of subjects."""
         return (self._table,)
 
     def files(self, subject_id: str) -> tuple[Path, ...]:
@@ -97,11 +98,11 @@ class ChallengeSource:
         """
         row = self._row(subject_id)
         image = load_image(row.image, (row.labels,))
-        found = load_segmentation(
+        segmentation = load_segmentation(
             row.labels,
             image,
             subject_id,
-            self._numbers,
+            self._protocol,
             image.array_xyz != 0,
             same_place=False,
             complete=True,
@@ -109,8 +110,8 @@ class ChallengeSource:
         return RawSubject(
             subject=row.subject,
             image=image,
-            label=found.label_xyz,
-            white_matter_mask=found.white_matter_xyz,
+            label=segmentation.label_xyz,
+            white_matter_mask=segmentation.white_matter_xyz,
             in_common_space=False,
         )
 
@@ -122,12 +123,12 @@ class ChallengeSource:
 
     @cached_property
     def _rows(self) -> tuple[dict[str, _Row], list[str]]:
-        """The labelled people with their files, and what is wrong with them."""
+        """The labelled subjects with their files, and what is wrong with them."""
         path = self._table
         rows: dict[str, _Row] = {}
         problems: list[str] = []
         lines: list[tuple[int, dict[str, str]]] = []
-        with noted(problems):
+        with collected(problems):
             lines = read_rows(path, ("id",))
             if not lines:
                 raise UserError(f"{path}: no subject; is the table complete?")
@@ -137,7 +138,7 @@ class ChallengeSource:
                     "one person; add repeat_of, blank for first scans"
                 )
         for number, line in lines:
-            with noted(problems):
+            with collected(problems):
                 row = self._row_of_line(path, number, line, problems)
                 if row is None:
                     continue
@@ -153,36 +154,36 @@ class ChallengeSource:
     def _row_of_line(
         self, path: Path, number: int, line: Mapping[str, str], problems: list[str]
     ) -> _Row | None:
-        """One labelled person; None for a second scan."""
-        fact = {
+        """One labelled subject; None for a second scan."""
+        value = {
             name: next((line[column] for column in columns if line.get(column)), "")
             for name, columns in COLUMN_NAMES.items()
         }
-        if fact["repeat"]:
+        if value["repeat"]:
             return None
-        subject_id, session = line["id"], fact["session"]
+        subject_id, session = line["id"], value["session"]
         named = {"age_years": "age", "sex": "sex", "cdr": "cdr"}
-        cells = {name: (short, fact[short]) for name, short in named.items()}
+        cells = {name: (short, value[short]) for name, short in named.items()}
         return _Row(
             subject=Subject(
                 id=subject_id,
                 labelled=True,
                 in_pool=True,
-                **to_facts(path, number, cells, problems),
+                **to_demographics(path, number, cells, problems),
             ),
             session=session if "_MR" in session or not session else f"{session}_MR1",
-            image=self._find(f"*-images/{subject_id}_3.nii*"),
-            labels=self._find(f"*-labels/{subject_id}_3_glm.nii*"),
+            image=self._one_file(f"*-images/{subject_id}_3.nii*"),
+            labels=self._one_file(f"*-labels/{subject_id}_3_glm.nii*"),
         )
 
-    def _find(self, pattern: str) -> Path:
-        found = sorted(self._folder.glob(pattern))
-        if len(found) != 1:
+    def _one_file(self, pattern: str) -> Path:
+        matches = sorted(self._folder.glob(pattern))
+        if len(matches) != 1:
             raise UserError(
-                f"{self._folder}: {len(found)} files match {pattern}, expected one; "
+                f"{self._folder}: {len(matches)} files match {pattern}, expected one; "
                 "unpack the challenge's folders again"
             )
-        return found[0]
+        return matches[0]
 
 
 def _first_scans(table: Path, rows: Mapping[str, _Row]) -> tuple[dict[str, _Row], list[str]]:
@@ -203,7 +204,7 @@ def _first_scans(table: Path, rows: Mapping[str, _Row]) -> tuple[dict[str, _Row]
     unknown = [subject_id for subject_id, row in first.items() if not row.session]
     if unknown:
         notes.append(
-            f"{table}: {len(unknown)} of {len(first)} labelled people have no OASIS session "
+            f"{table}: {len(unknown)} of {len(first)} labelled subjects have no OASIS session "
             f"({unknown[0]} is the first); images of theirs in the pool cannot be kept out of "
             "training when they are tested"
         )

@@ -17,7 +17,7 @@ from gansfer.subjects import FileSource, RawSubject, Subject, Survey, Volume
 class CombinedSource:
     """Pool images first, labelled subjects after them.
 
-    Labelled people are in the pool through their own OASIS-1 session, which says whose it is
+    Labelled subjects are in the pool through their own OASIS-1 session, which says whose it is
     (`labelled_as`); where that session is on no disc, their labelled image is in the pool instead.
     What the challenge's table does not know (CDR, age, sex) is taken from the person's session.
     """
@@ -112,9 +112,9 @@ class CombinedSource:
         labelled = {one.id: one for one in self._labels.survey().subjects}
         owner = {person_of(self._labels.session_of(i)): i for i in labelled}
         owner.pop("", None)
-        made: dict[str, Subject] = {}
+        subjects: dict[str, Subject] = {}
         for session in sessions.values():
-            made[session.id] = replace(session, labelled_as=owner.get(person_of(session.id)))
+            subjects[session.id] = replace(session, labelled_as=owner.get(person_of(session.id)))
         for one in labelled.values():
             own = sessions.get(self._labels.session_of(one.id))
             if own is not None:
@@ -125,5 +125,5 @@ class CombinedSource:
                     cdr=own.cdr if one.cdr is None else one.cdr,
                     in_pool=False,
                 )
-            made[one.id] = one
-        return made
+            subjects[one.id] = one
+        return subjects

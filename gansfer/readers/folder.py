@@ -2,7 +2,7 @@
 
 Columns: `id` and `image`, and where there is something to say `person` (the same for all sessions
 of one person), `mask`, `label`, `reference`, `age_years`, `sex` (F, M), `cdr`, `in_pool` (yes, no).
-Other columns are not read; one whose name is nearly one of these is noted. An image file of the
+Other columns are not read; one whose name is nearly one of these is collected. An image file of the
 folder that no row names is an error: a row may have been forgotten.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 
 from gansfer.errors import UserError
 from gansfer.readers.listed import Entry, Listing, SegmentationFile, check_id
-from gansfer.readers.segmentations import Numbers
-from gansfer.readers.sheets import Row, noted, read_rows, to_facts, to_yes_no
+from gansfer.readers.protocols import LabelProtocol
+from gansfer.readers.tables import Row, collected, read_rows, to_demographics, to_yes_no
 
 COLUMNS = ("id", "image")
 FILE_COLUMNS = ("image", "mask", "label", "reference")
@@ -27,8 +27,8 @@ IMAGE_ENDINGS = (".nii", ".nii.gz", ".mgz", ".mgh")
 def list_folder(
     folder: Path,
     table: Path,
-    labels: Numbers | None,
-    references: Numbers | None,
+    labels: LabelProtocol | None,
+    references: LabelProtocol | None,
     *,
     resample_labels: bool = False,
     resample_references: bool = False,
@@ -39,15 +39,15 @@ def list_folder(
     Args:
         folder: what the table's paths are relative to.
         table: CSV or TSV.
-        labels: what the numbers of the column `label` mean; None: the column is not read.
-        references: what those of the column `reference` mean; None: it is not read.
+        labels: protocol of the column `label`; None: the column is not read.
+        references: protocol of the column `reference`; None: it is not read.
         resample_labels: bring labels on another grid to the image's.
         resample_references: the same for references.
         template: what the images are registered to, which needs no row where it lies among them.
     """
     problems: list[str] = []
     rows: list[tuple[int, Row]] = []
-    with noted(problems):
+    with collected(problems):
         rows = read_rows(table, COLUMNS)
         if not rows:
             raise UserError(f"{table}: no row; write one a session")
@@ -57,8 +57,8 @@ def list_folder(
     owner: dict[Path, str] = {}
     for number, row in rows:
         where = f"{table}: line {number}"
-        facts = _facts(table, number, row, problems)
-        with noted(problems):
+        demographics = _demographics(table, number, row, problems)
+        with collected(problems):
             check_id(where, row["id"], set(entries))
             if not row["image"]:
                 raise UserError(f"{where}: {row['id']} has no image; name one, or drop the row")
@@ -77,7 +77,7 @@ def list_folder(
                 reference=_segmentation(
                     folder, row.get("reference"), references, resample_references
                 ),
-                **facts,
+                **demographics,
             )
     if not rows:
         return Listing((), tuple(problems), tables=(table,))
@@ -91,14 +91,14 @@ def list_folder(
     return Listing(tuple(entries.values()), tuple(problems), tuple(notes), (table,))
 
 
-def _facts(table: Path, number: int, row: Row, problems: list[str]) -> dict[str, Any]:
+def _demographics(table: Path, number: int, row: Row, problems: list[str]) -> dict[str, Any]:
     """Age, sex, CDR and whether the session is in the pool."""
     cells = {name: (name, row.get(name, "")) for name in ("age_years", "sex", "cdr")}
-    facts = to_facts(table, number, cells, problems) | {"in_pool": True}
-    with noted(problems):
+    demographics = to_demographics(table, number, cells, problems) | {"in_pool": True}
+    with collected(problems):
         text = row.get("in_pool", "")
-        facts["in_pool"] = to_yes_no(table, number, "in_pool", text, default=True)
-    return facts
+        demographics["in_pool"] = to_yes_no(table, number, "in_pool", text, default=True)
+    return demographics
 
 
 def _place(path: Path) -> Path:
@@ -107,11 +107,11 @@ def _place(path: Path) -> Path:
 
 
 def _segmentation(
-    folder: Path, text: str | None, numbers: Numbers | None, resample: bool
+    folder: Path, text: str | None, protocol: LabelProtocol | None, resample: bool
 ) -> SegmentationFile | None:
-    if not text or numbers is None:
+    if not text or protocol is None:
         return None
-    return SegmentationFile(folder / text, numbers, resample)
+    return SegmentationFile(folder / text, protocol, resample)
 
 
 def _nearly_read(table: Path, columns: Sequence[str]) -> list[str]:

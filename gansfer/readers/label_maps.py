@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from nibabel.affines import apply_affine
 from nibabel.orientations import (
     apply_orientation,
     inv_ornt_aff,
@@ -16,14 +17,17 @@ from nibabel.orientations import (
 
 from gansfer.errors import UserError
 from gansfer.readers.nifti import load_volume
+from gansfer.resampling import box_corners
 from gansfer.structures import LARGEST_LABEL
 from gansfer.subjects import Volume
+
+Affine = npt.NDArray[np.float64]
 
 # A label map that lies less than this inside the brain is not on the image's grid.
 MIN_INSIDE_BRAIN = 0.8
 
 
-def load_labels(path: Path, image: Volume, who: str) -> npt.NDArray[np.int64]:
+def load_labels(path: Path, image: Volume, subject_id: str) -> npt.NDArray[np.int64]:
     """Read a label map on an image's grid, its axes turned to the image's where they differ.
 
     Only axes are compared, not origins: Analyze files carry none.
@@ -31,7 +35,7 @@ def load_labels(path: Path, image: Volume, who: str) -> npt.NDArray[np.int64]:
     Args:
         path: label map in any protocol's numbers.
         image: the image that it labels.
-        who: the image's name, for messages.
+        subject_id: the image's, for messages.
 
     Raises:
         UserError: as `load_volume`; or the grids differ, or a number is not whole.
@@ -39,7 +43,7 @@ def load_labels(path: Path, image: Volume, who: str) -> npt.NDArray[np.int64]:
     label_xyz = turned_like(load_volume(path), image).array_xyz
     if label_xyz.shape != image.array_xyz.shape:
         raise UserError(
-            f"{path}: shape {label_xyz.shape} for the image of {who} of "
+            f"{path}: shape {label_xyz.shape} for the image of {subject_id} of "
             f"{image.array_xyz.shape}; give labels on the image's grid"
         )
     check_label_numbers(path, label_xyz)
@@ -56,11 +60,15 @@ def turned_like(volume: Volume, image: Volume) -> Volume:
 
 def grid_offset_voxels(volume: Volume, image: Volume) -> float:
     """Largest distance between the corners of two grids of one shape, in the image's voxels."""
-    corners = np.stack(np.meshgrid(*[(0, n - 1) for n in image.array_xyz.shape], indexing="ij"), -1)
-    image_from_volume = np.linalg.inv(image.affine_ras) @ volume.affine_ras
-    at = corners.reshape(-1, 3)
-    moved = at @ image_from_volume[:3, :3].T + image_from_volume[:3, 3]
-    return float(np.linalg.norm(moved - at, axis=1).max())
+    return offset_voxels(volume.affine_ras, image.affine_ras, image.array_xyz.shape)
+
+
+def offset_voxels(moved_ras: Affine, affine_ras: Affine, shape_xyz: Sequence[int]) -> float:
+    """Largest distance, in voxels of the second, between the corners that two affines give."""
+    corner_83 = box_corners(shape_xyz)
+    voxel_from_moved = np.linalg.inv(affine_ras) @ moved_ras
+    off_83 = apply_affine(voxel_from_moved, corner_83) - corner_83
+    return float(np.linalg.norm(off_83, axis=1).max())
 
 
 def check_label_numbers(path: Path, label_xyz: npt.NDArray[np.generic]) -> None:
@@ -97,10 +105,10 @@ def map_labels(
     label_xyz = values[numbers_xyz]
     n_labelled = int(np.count_nonzero(label_xyz))
     if not n_labelled:
-        found = ", ".join(map(str, np.unique(numbers_xyz)[1:9]))
+        held = ", ".join(map(str, np.unique(numbers_xyz)[1:9]))
         wanted = ", ".join(map(str, sorted(table)[:8]))
         raise UserError(
-            f"{path}: holds numbers {found} ..., none of {wanted} ...; is the protocol right?"
+            f"{path}: holds numbers {held} ..., none of {wanted} ...; is the protocol right?"
         )
     inside = np.count_nonzero(label_xyz[brain_xyz]) / n_labelled
     if inside < MIN_INSIDE_BRAIN:

@@ -1,7 +1,7 @@
-"""A cohort given file by file: what `bids.py` and `folder.py` find becomes subjects and arrays.
+"""A cohort given file by file: listings of `bids.py` and `folder.py` become subjects and arrays.
 
-One label map a person: where several sessions of a person have one, the first is labelled and the
-others are images of the pool, so that nobody is in two folds.
+One label map a person: where several sessions of one person have one, the first is labelled and the
+others are images of the pool, so that no subject is in two folds.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ import numpy.typing as npt
 from gansfer.errors import UserError
 from gansfer.readers.masks import brain_mask, load_mask, skull_signs
 from gansfer.readers.nifti import load_image
+from gansfer.readers.protocols import LabelProtocol
 from gansfer.readers.references import ReferenceFolder
-from gansfer.readers.segmentations import Numbers, Segmentation, load_segmentation, whole_numbers
-from gansfer.readers.sheets import noted
+from gansfer.readers.segmentations import Segmentation, load_segmentation, whole_numbers
+from gansfer.readers.tables import collected
 from gansfer.subjects import RawSubject, Subject, Survey, Volume
 
 SAFE_ID = re.compile(r"\w[\w.-]*")
@@ -31,13 +32,13 @@ class SegmentationFile:
 
     Attributes:
         path: the file.
-        numbers: of its protocol.
+        protocol: what its numbers mean.
         resample: bring it to the image's grid where it is on another; else that is an error.
-        table: what the numbers were read from, or None.
+        table: what the protocol was read from, or None.
     """
 
     path: Path
-    numbers: Numbers
+    protocol: LabelProtocol
     resample: bool = False
     table: Path | None = None
 
@@ -73,7 +74,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a reader of tables and folders found.
+    """Result of reading tables and folders.
 
     Attributes:
         entries: usable sessions, in the cohort's order.
@@ -139,12 +140,12 @@ class ListedSource:
             UserError: the session is unknown, or several references match.
         """
         entry = self._known(subject_id)
-        found = [entry.image, _other_half(entry.image), entry.mask]
+        paths = [entry.image, _other_half(entry.image), entry.mask]
         for one in (entry.label, entry.reference):
-            found += [] if one is None else [one.path, one.table]
+            paths += [] if one is None else [one.path, one.table]
         if self._references is not None:
-            found.append(self._references.path_of(subject_id))
-        return tuple(path for path in found if path is not None)
+            paths.append(self._references.path_of(subject_id))
+        return tuple(path for path in paths if path is not None)
 
     def in_common_space(self, subject_id: str) -> bool:
         """All images are, or none is."""
@@ -161,17 +162,17 @@ class ListedSource:
         maps = [one.path for one in (entry.label, entry.reference) if one is not None]
         image = load_image(entry.image, [*([entry.mask] if entry.mask else []), *maps])
         problems: list[str] = []
-        with noted(problems):
+        with collected(problems):
             self._check_place(entry.image, image)
         brain_xyz = np.asarray(image.array_xyz) != 0
-        with noted(problems):
+        with collected(problems):
             brain_xyz = _brain(entry, image)
-        found: Segmentation | None = None
+        segmentation: Segmentation | None = None
         reference_xyz: npt.NDArray[np.uint8] | None = None
-        with noted(problems):
+        with collected(problems):
             if label is not None:
-                found = _segmentation(label, image, subject_id, brain_xyz, complete=True)
-        with noted(problems):
+                segmentation = _segmentation(label, image, subject_id, brain_xyz, complete=True)
+        with collected(problems):
             if entry.reference is not None:
                 reference_xyz = _segmentation(
                     entry.reference, image, subject_id, brain_xyz, complete=False
@@ -184,8 +185,8 @@ class ListedSource:
             subject=subject,
             image=image,
             brain_mask=brain_xyz,
-            label=None if found is None else found.label_xyz,
-            white_matter_mask=None if found is None else found.white_matter_xyz,
+            label=None if segmentation is None else segmentation.label_xyz,
+            white_matter_mask=None if segmentation is None else segmentation.white_matter_xyz,
             reference=reference_xyz,
             in_common_space=self._in_common_space,
         )
@@ -205,13 +206,13 @@ class ListedSource:
         return self._entries[subject_id]
 
 
-def check_id(where: str, session: str, taken: Sequence[str] | set[str]) -> None:
+def check_id(where: str, session_id: str, taken: Sequence[str] | set[str]) -> None:
     """Raise a UserError where a session's id is no name of a file, or was given before."""
-    if session in taken:
-        raise UserError(f"{where}: id {session!r} is given twice; give every session its own")
-    if not SAFE_ID.fullmatch(session):
+    if session_id in taken:
+        raise UserError(f"{where}: id {session_id!r} is given twice; give every session its own")
+    if not SAFE_ID.fullmatch(session_id):
         raise UserError(
-            f"{where}: id {session!r} is no file name; use letters, digits, dots, dashes and "
+            f"{where}: id {session_id!r} is no file name; use letters, digits, dots, dashes and "
             "underscores"
         )
 
@@ -235,13 +236,19 @@ def _brain(entry: Entry, image: Volume) -> npt.NDArray[np.bool_]:
 def _segmentation(
     file: SegmentationFile,
     image: Volume,
-    who: str,
+    subject_id: str,
     brain_xyz: npt.NDArray[np.bool_],
     *,
     complete: bool,
 ) -> Segmentation:
     return load_segmentation(
-        file.path, image, who, file.numbers, brain_xyz, resample=file.resample, complete=complete
+        file.path,
+        image,
+        subject_id,
+        file.protocol,
+        brain_xyz,
+        resample=file.resample,
+        complete=complete,
     )
 
 

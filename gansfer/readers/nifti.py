@@ -19,7 +19,7 @@ from nibabel.spatialimages import HeaderDataError, ImageDataError
 from nibabel.wrapstruct import WrapStructError
 
 from gansfer.errors import UserError
-from gansfer.readers.sheets import noted
+from gansfer.readers.tables import collected
 from gansfer.subjects import Volume
 
 # What nibabel, gzip and zlib raise on files that are missing a part or are something else.
@@ -104,7 +104,7 @@ def load_image(path: Path, others: Sequence[Path]) -> Volume:
     except UserError as error:
         problems = [str(error)]
     for other in others:
-        with noted(problems):
+        with collected(problems):
             load_volume(other)
     raise UserError("\n".join(problems))
 

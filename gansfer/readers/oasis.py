@@ -17,11 +17,11 @@ import numpy.typing as npt
 
 from gansfer.errors import UserError
 from gansfer.readers.nifti import load_volume
-from gansfer.readers.sheets import noted, read_rows, to_facts
+from gansfer.readers.tables import collected, read_rows, to_demographics
 from gansfer.subjects import RawSubject, Subject, Survey, Volume
 
-FACT_COLUMNS = {"age_years": "Age", "sex": "M/F", "cdr": "CDR"}
-COLUMNS = ("ID", *FACT_COLUMNS.values())
+DEMOGRAPHIC_COLUMNS = {"age_years": "Age", "sex": "M/F", "cdr": "CDR"}
+COLUMNS = ("ID", *DEMOGRAPHIC_COLUMNS.values())
 T88_EXTENT_MM = (176.0, 208.0, 176.0)
 # The middle of a T88 volume seen from the anterior commissure, RAS mm: at 1 mm the commissure is
 # voxel (88, 123, 75). The files' own origin is blank, so readers put 0 in the middle instead.
@@ -72,14 +72,14 @@ class OasisSource:
                 f"{folders[session]}: session is not in {self._table}; is the table complete?"
                 for session in sorted(set(folders) - set(rows))
             ]
-        found = tuple(subject for session, subject in rows.items() if session in folders)
+        subjects = tuple(subject for session, subject in rows.items() if session in folders)
         notes = []
         if self.missing:
             notes.append(
                 f"{self._table}: {len(self.missing)} sessions are on no disc "
                 f"({self.missing[0]} is the first); they are left out"
             )
-        return Survey(found, tuple(problems), tuple(notes))
+        return Survey(subjects, tuple(problems), tuple(notes))
 
     @cached_property
     def missing(self) -> tuple[str, ...]:
@@ -127,12 +127,13 @@ class OasisSource:
             raise UserError(f"{self._discs}: no session {subject_id} in discs and table")
         folder = folders[subject_id] / "PROCESSED" / "MPRAGE" / "T88_111"
         pattern = f"{subject_id}_mpr_n*_anon_111_t88_masked_gfc.hdr"
-        found = sorted(folder.glob(pattern))
-        if len(found) != 1:
+        matches = sorted(folder.glob(pattern))
+        if len(matches) != 1:
             raise UserError(
-                f"{folder}: {len(found)} files match {pattern}, expected one; unpack the disc again"
+                f"{folder}: {len(matches)} files match {pattern}, expected one; "
+                "unpack the disc again"
             )
-        return found[0]
+        return matches[0]
 
     @cached_property
     def _folders(self) -> tuple[dict[str, Path], list[str]]:
@@ -160,10 +161,10 @@ class OasisSource:
         rows: dict[str, Subject] = {}
         problems: list[str] = []
         lines: list[tuple[int, dict[str, str]]] = []
-        with noted(problems):
+        with collected(problems):
             lines = read_rows(self._table, COLUMNS)
         for number, line in lines:
-            with noted(problems):
+            with collected(problems):
                 session = line["ID"]
                 if not SESSION.fullmatch(session) or session in rows:
                     raise UserError(
@@ -172,12 +173,14 @@ class OasisSource:
                         "correct the row"
                     )
                 first = f"{person_of(session)}_MR1"
-                cells = {name: (column, line[column]) for name, column in FACT_COLUMNS.items()}
-                facts = to_facts(self._table, number, cells, problems)
+                cells = {
+                    name: (column, line[column]) for name, column in DEMOGRAPHIC_COLUMNS.items()
+                }
+                demographics = to_demographics(self._table, number, cells, problems)
                 rows[session] = Subject(
                     id=session,
                     in_pool=True,
                     repeat_of=None if session == first else first,
-                    **(facts | {"cdr": facts["cdr"] or 0.0}),
+                    **(demographics | {"cdr": demographics["cdr"] or 0.0}),
                 )
         return rows, problems

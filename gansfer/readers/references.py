@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gansfer.errors import UserError
 from gansfer.readers.label_maps import map_labels
 from gansfer.readers.segmentations import whole_numbers
-from gansfer.readers.sheets import noted
+from gansfer.readers.tables import collected
 from gansfer.structures import protocol_table
 from gansfer.subjects import Volume
 
@@ -79,17 +79,17 @@ class ReferenceFolder:
         """
         pattern = self._pattern.replace("{id}", subject_id)
         own = self._own_name(subject_id)
-        found = sorted(
+        matches = sorted(
             path
             for path in self._folder.glob(pattern)
             if own.search(path.relative_to(self._folder).as_posix())
         )
-        if len(found) > 1:
+        if len(matches) > 1:
             raise UserError(
-                f"{self._folder}: {len(found)} files match {pattern}, expected one; "
+                f"{self._folder}: {len(matches)} files match {pattern}, expected one; "
                 "make the pattern narrower"
             )
-        return found[0] if found else None
+        return matches[0] if matches else None
 
     def survey(self, ids: Sequence[str]) -> tuple[list[str], list[str]]:
         """What is wrong with the folder, and what the user should know, before a map is opened.
@@ -101,7 +101,7 @@ class ReferenceFolder:
         problems: list[str] = []
         missing = []
         for one in ids:
-            with noted(problems):
+            with collected(problems):
                 path = self.path_of(one)
                 if path is None:
                     missing.append(one)

@@ -1,13 +1,7 @@
-"""Segmentations of any protocol, as our label maps on an image's grid.
-
-What a protocol's numbers mean comes from a known protocol, from a mapping of the user's, or from
-the segmentation's own table (BIDS: `*_dseg.tsv` with the columns index and name).
-"""
+"""Segmentations of any label protocol, as our label maps on an image's grid."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +17,8 @@ from gansfer.readers.label_maps import (
     turned_like,
 )
 from gansfer.readers.nifti import load_volume
-from gansfer.readers.sheets import read_rows
+from gansfer.readers.protocols import LabelProtocol
 from gansfer.resampling import resample_labels
-from gansfer.structures import LARGEST_LABEL, protocol_table, white_matter_numbers
 from gansfer.subjects import Volume
 
 Mask = npt.NDArray[np.bool_]
@@ -33,70 +26,6 @@ LabelMap = npt.NDArray[np.uint8]
 
 # Grids whose corners are less than this apart are the same grid.
 SAME_PLACE_VOXELS = 0.25
-_SIDES = {"left", "right", "l", "r", "lh", "rh", "hemi", "hemisphere"}
-_ADDITIONS = {"proper", "area", "nucleus", "cerebral", "ctx"}
-_WHITE_MATTER = {"whitematter", "wm"}
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """What a segmentation's numbers mean.
-
-    Attributes:
-        value_of: protocol's number -> our label value.
-        white_matter: numbers of cerebral white matter; may be empty.
-        structures: names of label values 1, 2, ...
-    """
-
-    value_of: Mapping[int, int]
-    white_matter: tuple[int, ...]
-    structures: tuple[str, ...]
-
-    @classmethod
-    def of_protocol(
-        cls, where: str, protocol: str | Mapping[str, Sequence[int]], structures: Sequence[str]
-    ) -> Numbers:
-        """Numbers of a known protocol, or of a mapping structure -> numbers.
-
-        Raises:
-            UserError: the protocol is unknown or lacks a structure; `where` begins the line.
-        """
-        try:
-            table = protocol_table(protocol, structures)
-        except ValueError as error:
-            raise UserError(f"{where}: {error}") from error
-        return cls(table, white_matter_numbers(protocol), tuple(structures))
-
-    @classmethod
-    def of_table(cls, path: Path, structures: Sequence[str]) -> Numbers:
-        """Numbers of a segmentation's own table: columns index and name (BIDS derivatives).
-
-        A name is a structure's without its side and without `proper`, `area` and the like:
-        Left-Thalamus-Proper, thalamus_R and "right thalamus" are all the thalamus.
-
-        Raises:
-            UserError: the table is damaged or does not name one of the structures.
-        """
-        known = {_plain_name(name): value for value, name in enumerate(structures, start=1)}
-        value_of: dict[int, int] = {}
-        white_matter = []
-        for index, written in _names_of(path).items():
-            name = _plain_name(written)
-            if name in known:
-                value_of[index] = known[name]
-            elif name in _WHITE_MATTER:
-                white_matter.append(index)
-        lost = [name for value, name in enumerate(structures, 1) if value not in value_of.values()]
-        if lost:
-            raise UserError(
-                f"{path}: names no {', '.join(lost)}; write a mapping of label numbers as the "
-                "protocol instead"
-            )
-        return cls(value_of, tuple(white_matter), tuple(structures))
-
-    def numbers_of(self, value: int) -> list[int]:
-        """The protocol's numbers of our label value."""
-        return sorted(number for number, ours in self.value_of.items() if ours == value)
 
 
 @dataclass(frozen=True)
@@ -115,8 +44,8 @@ class Segmentation:
 def load_segmentation(
     path: Path,
     image: Volume,
-    who: str,
-    numbers: Numbers,
+    subject_id: str,
+    protocol: LabelProtocol,
     brain_xyz: Mask,
     *,
     resample: bool = False,
@@ -128,8 +57,8 @@ def load_segmentation(
     Args:
         path: the file.
         image: the image that it segments.
-        who: the image's name, for messages.
-        numbers: what its numbers mean.
+        subject_id: the image's, for messages.
+        protocol: what its numbers mean.
         brain_xyz: the image's brain, to notice a map that lies elsewhere.
         resample: bring a map on another grid to the image's; else it is refused.
         same_place: the file says where it lies (Analyze files do not): compare it.
@@ -139,22 +68,22 @@ def load_segmentation(
         UserError: the file is damaged, on another grid, holds other numbers than these, lacks a
             structure or lies outside the brain.
     """
-    numbers_xyz = whole_numbers(path, image, who, resample=resample, same_place=same_place)
-    label_xyz = map_labels(path, numbers_xyz, numbers.value_of, brain_xyz)
+    numbers_xyz = whole_numbers(path, image, subject_id, resample=resample, same_place=same_place)
+    label_xyz = map_labels(path, numbers_xyz, protocol.value_of, brain_xyz)
     present = set(np.unique(label_xyz).tolist())
-    for value, name in enumerate(numbers.structures, start=1):
+    for value, name in enumerate(protocol.structures, start=1):
         if complete and value not in present:
             raise UserError(
                 f"{path}: no voxel of {name} (numbers "
-                f"{', '.join(map(str, numbers.numbers_of(value)))}); label it, exclude the "
+                f"{', '.join(map(str, protocol.numbers_of(value)))}); label it, exclude the "
                 "subject, or leave it out of cohort.structures"
             )
-    white_xyz = np.isin(numbers_xyz, numbers.white_matter) & brain_xyz
+    white_xyz = np.isin(numbers_xyz, protocol.white_matter) & brain_xyz
     return Segmentation(label_xyz, white_xyz if white_xyz.any() else None)
 
 
 def whole_numbers(
-    path: Path, image: Volume, who: str, *, resample: bool, same_place: bool = True
+    path: Path, image: Volume, subject_id: str, *, resample: bool, same_place: bool = True
 ) -> npt.NDArray[np.int64]:
     """A segmentation's own numbers on an image's grid.
 
@@ -162,20 +91,21 @@ def whole_numbers(
         UserError: the file is damaged, or on another grid and not to be resampled.
     """
     if not same_place:
-        return load_labels(path, image, who)
+        return load_labels(path, image, subject_id)
     volume = turned_like(load_volume(path), image)
     check_label_numbers(path, volume.array_xyz)
     numbers_xyz = np.rint(volume.array_xyz).astype(np.int64)
-    finding = _other_grid(volume, image)
-    if not finding:
+    difference = _other_grid(volume, image)
+    if not difference:
         return numbers_xyz
     if not resample:
         raise UserError(
-            f"{path}: {finding} of {who}; set resample: true to bring it to the image's grid, or "
-            "give labels on that grid"
+            f"{path}: {difference} of {subject_id}; set resample: true to bring it to the image's "
+            "grid, or give labels on that grid"
         )
     known = np.unique(numbers_xyz)
-    parts = np.searchsorted(known, numbers_xyz)
+    # Resampling takes at most 256 values: ranks stand for the numbers meanwhile.
+    rank_xyz = np.searchsorted(known, numbers_xyz)
     label_from_image = np.linalg.inv(volume.affine_ras) @ image.affine_ras
     x, y, z = image.array_xyz.shape
     if len(known) > 256 or known[0] != 0:
@@ -183,26 +113,7 @@ def whole_numbers(
             f"{path}: {len(known)} different numbers, expected 0 and at most 255 to resample; give "
             "labels on the image's grid"
         )
-    return known[resample_labels(parts.astype(np.uint8), label_from_image, (x, y, z))]
-
-
-def _names_of(path: Path) -> dict[int, str]:
-    """The name of each number in a segmentation's own table."""
-    names: dict[int, str] = {}
-    for line, row in read_rows(path, ("index", "name")):
-        index = int(row["index"]) if row["index"].isdecimal() else -1
-        if not 0 <= index <= LARGEST_LABEL:
-            raise UserError(
-                f"{path}: line {line}: index is {row['index']!r}, expected a whole number of at "
-                f"most {LARGEST_LABEL}; correct the row"
-            )
-        if names.setdefault(index, row["name"]) != row["name"]:
-            raise UserError(
-                f"{path}: line {line}: index {index} is {row['name']}, but was {names[index]} "
-                "before; give each number one name"
-            )
-    names.pop(0, None)  # the background, whatever it is called
-    return names
+    return known[resample_labels(rank_xyz.astype(np.uint8), label_from_image, (x, y, z))]
 
 
 def _other_grid(volume: Volume, image: Volume) -> str:
@@ -218,10 +129,3 @@ def _other_grid(volume: Volume, image: Volume) -> str:
 
 def _times(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
-
-
-def _plain_name(name: str) -> str:
-    """A structure's name without case, side, separators and additions."""
-    words = re.findall(r"[a-z]+|[0-9]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name).lower())
-    kept = [word for word in words if word not in _SIDES | _ADDITIONS]
-    return "".join(kept)

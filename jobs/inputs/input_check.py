@@ -1,4 +1,4 @@
-"""Everything that is wrong with the cohort's files, found in one pass and told together.
+"""Everything that is wrong with the cohort's files, collected in one pass.
 
 Tables and folders first, then every image, mask and segmentation, each subject by a process that
 holds no other. Nothing is written.
@@ -15,18 +15,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from gansfer.errors import UserError
-from gansfer.preprocessing.preprocess import (
-    MIN_BRAIN_VOXELS,
-    label_box_mm,
-    region_problem,
+from gansfer.preprocessing.brain import brain_of, check_brain_in_region
+from gansfer.preprocessing.roi_check import (
+    LabelExtent,
+    label_extent,
     roi_affine,
-    voxels_outside,
+    roi_problems,
 )
-from gansfer.preprocessing.roi_check import LabelExtent, roi_problems
 from gansfer.processes import end_with_parent
-from gansfer.readers.sheets import noted
+from gansfer.readers.tables import collected
 from gansfer.settings import RoiSettings
-from gansfer.subjects import FileSource, RawSubject, Subject
+from gansfer.subjects import FileSource, Subject
 from jobs.experiment.cohort import BidsImages, FolderImages, PhantomImages
 from jobs.experiment.model import Experiment
 from jobs.inputs.sources import make_file_source
@@ -35,12 +34,12 @@ from jobs.inputs.template import cohort_template
 
 @dataclass(frozen=True)
 class InputReport:
-    """What a pass over the input found.
+    """Result of a pass over the input.
 
     Attributes:
         problems: what the user must mend, one line each.
         notes: what the user should know, one line each.
-        subjects: who can be used.
+        subjects: those that can be used.
     """
 
     problems: tuple[str, ...]
@@ -49,7 +48,7 @@ class InputReport:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Findings:
     """What one subject's files hold."""
 
     problems: tuple[str, ...]
@@ -71,21 +70,21 @@ def check_input(
         return InputReport(())
     problems: list[str] = []
     source: FileSource | None = None
-    with noted(problems):
+    with collected(problems):
         source = make_file_source(cohort)
     if source is None:
         return InputReport(tuple(problems))
     survey = source.survey()
     problems += survey.problems
     if isinstance(cohort.images, BidsImages | FolderImages) and cohort.images.template:
-        with noted(problems):
+        with collected(problems):
             cohort_template(cohort, source, ())
     extents = []
     ids = [subject.id for subject in survey.subjects]
-    for n, found in enumerate(_each(source, cohort.roi, ids, n_workers), start=1):
-        problems += found.problems
-        if found.extent is not None:
-            extents.append(found.extent)
+    for n, findings in enumerate(_each(source, cohort.roi, ids, n_workers), start=1):
+        problems += findings.problems
+        if findings.extent is not None:
+            extents.append(findings.extent)
         if on_subject is not None:
             on_subject(n, len(ids))
     problems += roi_problems(extents, cohort.roi, cohort.max_outside_roi)
@@ -118,16 +117,16 @@ def _count_problems(experiment: Experiment, subjects: Sequence[Subject]) -> list
 
 def _each(
     source: FileSource, roi: RoiSettings, ids: Sequence[str], n_workers: int
-) -> Iterable[_Found]:
+) -> Iterable[_Findings]:
     if n_workers == 1:
-        yield from (_look(source, roi, subject_id) for subject_id in ids)
+        yield from (_check_subject(source, roi, subject_id) for subject_id in ids)
         return
     context = multiprocessing.get_context("forkserver")
     with ProcessPoolExecutor(
         n_workers, mp_context=context, initializer=_begin, initargs=(source, roi)
     ) as pool:
         try:
-            yield from pool.map(_look_again, ids)
+            yield from pool.map(_check_in_process, ids)
         except BrokenProcessPool:
             raise UserError(
                 "a process that read the files was killed, as happens where memory runs out; give "
@@ -135,55 +134,34 @@ def _each(
             ) from None
 
 
-_state: tuple[FileSource, RoiSettings] | None = None
+_task: tuple[FileSource, RoiSettings] | None = None
 
 
 def _begin(source: FileSource, roi: RoiSettings) -> None:
-    global _state
-    _state = (source, roi)
+    global _task
+    _task = (source, roi)
     end_with_parent()
 
 
-def _look_again(subject_id: str) -> _Found:
-    assert _state is not None
-    return _look(*_state, subject_id)
+def _check_in_process(subject_id: str) -> _Findings:
+    assert _task is not None
+    return _check_subject(*_task, subject_id)
 
 
-def _look(source: FileSource, roi: RoiSettings, subject_id: str) -> _Found:
+def _check_subject(source: FileSource, roi: RoiSettings, subject_id: str) -> _Findings:
     try:
         raw = source.load(subject_id)
     except UserError as error:
-        return _Found(tuple(str(error).splitlines()))
+        return _Findings(tuple(str(error).splitlines()))
     except MemoryError:
-        return _Found((f"{subject_id}: too large for the memory; is its header damaged?",))
-    return _Found(tuple(_brain_problems(raw, roi)), _extent(raw, roi))
-
-
-def _brain_problems(raw: RawSubject, roi: RoiSettings) -> list[str]:
-    intensity_xyz = np.asarray(raw.image.array_xyz)
-    brain_xyz = intensity_xyz != 0 if raw.brain_mask is None else raw.brain_mask
-    n_brain = int(np.count_nonzero(brain_xyz))
-    who = raw.subject.id
-    if n_brain < MIN_BRAIN_VOXELS:
-        return [f"{who}: {n_brain} brain voxels; is the image or its mask empty?"]
-    brain_v = intensity_xyz[brain_xyz]
-    if brain_v.min() == brain_v.max():
-        return [f"{who}: every brain voxel is {brain_v[0]:g}; is this a mask, not an image?"]
-    if not raw.in_common_space:  # only registration can say
-        return []
-    voxel_from_roi = np.linalg.inv(raw.image.affine_ras) @ roi_affine(roi)
-    problem = region_problem(who, brain_xyz, voxel_from_roi, roi.shape_zhw)
-    return [problem] if problem else []
-
-
-def _extent(raw: RawSubject, roi: RoiSettings) -> LabelExtent | None:
-    """Where the labels lie, if the image is in the common space; else only registration can say."""
-    if raw.label is None or not raw.in_common_space:
-        return None
-    voxel_from_roi = np.linalg.inv(raw.image.affine_ras) @ roi_affine(roi)
-    return LabelExtent(
-        raw.subject.id,
-        int(np.count_nonzero(raw.label)),
-        voxels_outside(raw.label, voxel_from_roi, roi.shape_zhw),
-        label_box_mm(raw.label, raw.image.affine_ras),
-    )
+        return _Findings((f"{subject_id}: too large for the memory; is its header damaged?",))
+    problems: list[str] = []
+    extent: LabelExtent | None = None
+    with collected(problems):
+        brain_xyz = brain_of(raw)
+        if raw.in_common_space:  # else only the registration can say where the brain will lie
+            voxel_from_roi = np.linalg.inv(raw.image.affine_ras) @ roi_affine(roi)
+            check_brain_in_region(subject_id, brain_xyz, voxel_from_roi, roi.shape_zhw)
+    if raw.label is not None and raw.in_common_space:
+        extent = label_extent(subject_id, raw.label, raw.image.affine_ras, roi)
+    return _Findings(tuple(problems), extent)

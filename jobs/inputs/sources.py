@@ -11,8 +11,8 @@ from gansfer.readers.combined import CombinedSource
 from gansfer.readers.folder import list_folder
 from gansfer.readers.listed import ListedSource
 from gansfer.readers.oasis import OasisSource
+from gansfer.readers.protocols import LabelProtocol
 from gansfer.readers.references import ReferenceFolder
-from gansfer.readers.segmentations import Numbers
 from gansfer.subjects import FileSource, Source
 from jobs.experiment.cohort import (
     BidsImages,
@@ -60,8 +60,8 @@ def make_file_source(cohort: CohortSpec) -> FileSource:
         listing = list_folder(
             Path(images.folder),
             Path(images.table),
-            _table_numbers(cohort, cohort.labels),
-            _table_numbers(cohort, cohort.references),
+            _table_protocol(cohort, cohort.labels),
+            _table_protocol(cohort, cohort.references),
             resample_labels=isinstance(cohort.labels, TableLabels) and cohort.labels.resample,
             resample_references=isinstance(cohort.references, TableReferences)
             and cohort.references.resample,
@@ -100,17 +100,19 @@ def _reference_folder(cohort: CohortSpec) -> ReferenceFolder | None:
     )
 
 
-def _table_numbers(cohort: CohortSpec, given: object) -> Numbers | None:
+def _table_protocol(cohort: CohortSpec, given: object) -> LabelProtocol | None:
     if not isinstance(given, TableLabels | TableReferences):
         return None
     key = "cohort.labels" if isinstance(given, TableLabels) else "cohort.references"
-    return Numbers.of_protocol(f"{key}.protocol", given.protocol, cohort.structures)
+    return LabelProtocol.named(f"{key}.protocol", given.protocol, cohort.structures)
 
 
 def _derivative(cohort: CohortSpec, given: object) -> Derivative | None:
     if not isinstance(given, BidsLabels | BidsReferences):
         return None
-    numbers = None
+    protocol = None
     if given.protocol is not None:
-        numbers = Numbers.of_protocol(given.folder, given.protocol, cohort.structures)
-    return Derivative(Path(given.folder), given.pattern, numbers, cohort.structures, given.resample)
+        protocol = LabelProtocol.named(given.folder, given.protocol, cohort.structures)
+    return Derivative(
+        Path(given.folder), given.pattern, protocol, cohort.structures, given.resample
+    )

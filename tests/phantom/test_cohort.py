@@ -51,11 +51,11 @@ def source(
 
 
 def at_age(seed: int, age_years: float, cdr: float) -> tuple[np.ndarray, np.ndarray]:
-    """One person of a given age and CDR: image relative to white matter, and true labels."""
-    person = draw_individual(np.random.default_rng(seed), age_years, cdr)
+    """One subject of a given age and CDR: image relative to white matter, and true labels."""
+    individual = draw_individual(np.random.default_rng(seed), age_years, cdr)
     axes_mm, _ = field_of_view(ROI_2MM)
-    image, label, _ = scan(person, axes_mm, 2.0, np.random.default_rng(0))
-    return image / person.white_matter, label
+    image, label, _ = scan(individual, axes_mm, 2.0, np.random.default_rng(0))
+    return image / individual.white_matter, label
 
 
 def given(array: np.ndarray | None) -> np.ndarray:

@@ -7,7 +7,8 @@ import pytest
 from scipy import ndimage
 
 from gansfer.errors import UserError
-from gansfer.preprocessing.preprocess import mixture_white_matter, prepare_subject, roi_affine
+from gansfer.preprocessing.preprocess import mixture_white_matter, prepare_subject
+from gansfer.preprocessing.roi_check import roi_affine
 from gansfer.settings import RoiSettings
 from gansfer.subjects import RawSubject, Subject, Volume
 

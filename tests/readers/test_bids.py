@@ -8,7 +8,7 @@ import pytest
 from gansfer.errors import UserError
 from gansfer.readers.bids import Derivative, list_bids
 from gansfer.readers.listed import ListedSource
-from gansfer.readers.segmentations import Numbers
+from gansfer.readers.protocols import LabelProtocol
 from tests.readers.layouts import FOLDER_AFFINE, FOLDER_SHAPE, brain, write_bids, write_nifti
 
 STRUCTURES = ("hippocampus", "thalamus")
@@ -19,7 +19,7 @@ def root(tmp_path: Path) -> Path:
     return write_bids(tmp_path / "data")
 
 
-def source(root: Path, numbers: Numbers | None = None) -> ListedSource:
+def source(root: Path, numbers: LabelProtocol | None = None) -> ListedSource:
     folder = root / "derivatives"
     manual = Derivative(folder / "manual", "*_dseg.nii*", numbers, STRUCTURES)
     listing = list_bids(root, masks=Derivative(folder / "masks", "*_mask.nii*"), labels=manual)
@@ -54,7 +54,7 @@ def test_people_masks_and_labels(root: Path) -> None:
 
 
 def test_a_protocol_overrides_the_segmentations_own_table(root: Path) -> None:
-    numbers = Numbers.of_protocol("labels", {"hippocampus": [10], "thalamus": [53]}, STRUCTURES)
+    numbers = LabelProtocol.named("labels", {"hippocampus": [10], "thalamus": [53]}, STRUCTURES)
     raw = source(root, numbers).load("sub-01")
     assert raw.label is not None
     assert np.bincount(raw.label.ravel())[1:].tolist() == [24, 48]
@@ -109,4 +109,4 @@ def test_unknown_sessions(root: Path) -> None:
 def test_names_of_tables(tmp_path: Path, name: str, plain: str) -> None:
     path = tmp_path / "dseg.tsv"
     path.write_text(f"index\tname\n7\t{name}\n")
-    assert dict(Numbers.of_table(path, (plain,)).value_of) == {7: 1}
+    assert dict(LabelProtocol.from_table(path, (plain,)).value_of) == {7: 1}

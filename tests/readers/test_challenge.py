@@ -73,7 +73,7 @@ def test_people_without_a_session_are_counted(tmp_path: Path) -> None:
     survey = ChallengeSource(folder, STRUCTURES).survey()
     assert [one.id for one in survey.subjects] == ["1000", "1001"]
     assert survey.notes == (
-        f"{folder}/demographics.csv: 2 of 2 labelled people have no OASIS session (1000 is the "
+        f"{folder}/demographics.csv: 2 of 2 labelled subjects have no OASIS session (1000 is the "
         "first); images of theirs in the pool cannot be kept out of training when they are tested",
     )
 

@@ -9,7 +9,7 @@ import pytest
 from gansfer.errors import UserError
 from gansfer.readers.folder import list_folder
 from gansfer.readers.listed import ListedSource
-from gansfer.readers.segmentations import Numbers
+from gansfer.readers.protocols import LabelProtocol
 from tests.readers.layouts import (
     FOLDER_AFFINE,
     FOLDER_SHAPE,
@@ -21,7 +21,7 @@ from tests.readers.layouts import (
 )
 
 STRUCTURES = ("hippocampus", "thalamus")
-FREESURFER = Numbers.of_protocol("labels", "freesurfer", STRUCTURES)
+FREESURFER = LabelProtocol.named("labels", "freesurfer", STRUCTURES)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def edit(folder: Path, old: str, new: str) -> None:
     table.write_text(text.replace(old, new))
 
 
-def source(folder: Path, numbers: Numbers = FREESURFER, **options: Any) -> ListedSource:
+def source(folder: Path, numbers: LabelProtocol = FREESURFER, **options: Any) -> ListedSource:
     listing = list_folder(folder, folder / "people.csv", numbers, numbers, **options)
     return ListedSource(listing, in_common_space=True)
 
@@ -61,7 +61,7 @@ def test_left_and_right_become_one_number_and_white_matter_is_found(folder: Path
 
 def test_a_mapping_of_the_users_with_any_names(folder: Path) -> None:
     mapping = {"right": [53, 49], "left": [17], "white_matter": [10]}
-    numbers = Numbers.of_protocol("labels", mapping, ("left", "right"))
+    numbers = LabelProtocol.named("labels", mapping, ("left", "right"))
     raw = source(folder, numbers).load("s0")
     assert raw.label is not None and raw.white_matter_mask is not None
     assert (raw.label[two_structures() == 17] == 1).all()
@@ -73,7 +73,7 @@ def test_a_mapping_of_the_users_with_any_names(folder: Path) -> None:
 def test_no_number_of_any_protocol_is_lost_or_swapped(protocol: str) -> None:
     from gansfer.structures import PAPER_STRUCTURES, PROTOCOLS
 
-    numbers = Numbers.of_protocol("labels", protocol, PAPER_STRUCTURES)
+    numbers = LabelProtocol.named("labels", protocol, PAPER_STRUCTURES)
     for value, name in enumerate(PAPER_STRUCTURES, start=1):
         assert numbers.numbers_of(value) == sorted(PROTOCOLS[protocol][name])
 

@@ -18,7 +18,7 @@ from gansfer.errors import UserError
 from gansfer.export.cell import ExportedCell, RealCase, SyntheticPart, new_folder
 from gansfer.export.nnunet import splits, write_nnunet
 from gansfer.export.stacks import write_nifti, write_png
-from gansfer.preprocessing.preprocess import roi_affine
+from gansfer.preprocessing.roi_check import roi_affine
 from gansfer.settings import RoiSettings
 from gansfer.synthesis.synthetic_sets import SyntheticSet
 from jobs.commands.export import cell_to_export

@@ -1,4 +1,4 @@
-"""Who is in the built-in cohort: ages and CDR in the proportions of OASIS-1."""
+"""Demographics of the built-in cohort: ages and CDR in the proportions of OASIS-1."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ N_OASIS = 436
 # How few of each there are in a cohort of at least `ENOUGH` (groups are to be compared).
 CDR_LEAST = {0.5: 2, 1.0: 2, 2.0: 1}
 ENOUGH = 20
-# OASIS-1: ages, and the share of people below each.
+# OASIS-1: ages, and the share of subjects below each.
 HEALTHY_AGES = (
     (18, 23, 26, 31, 35, 41, 51, 61, 66, 71, 76, 81, 86, 91, 97),
     (0, 95, 134, 161, 169, 176, 210, 240, 253, 266, 292, 304, 317, 333, 336),
@@ -49,8 +49,8 @@ def _ages(
     return rng.permutation(np.minimum(years, ages[-1] - 1))
 
 
-def draw_people(n_labelled: int, n_unlabelled: int, *, seed: int) -> list[Subject]:
-    """Demographics: labelled people are young and healthy, unlabelled ones as in OASIS-1.
+def draw_subjects(n_labelled: int, n_unlabelled: int, *, seed: int) -> list[Subject]:
+    """Ages, sexes and CDRs: labelled subjects are young and healthy, unlabelled ones as in OASIS-1.
 
     Args:
         n_labelled: with labels: 18 to 34 years, one in ten 35 to 59; CDR 0.

@@ -1,4 +1,4 @@
-"""Tables of people as they come: CSV or TSV, commas, semicolons or tabs, with or without a BOM.
+"""Tables of subjects as they come: CSV or TSV, commas, semicolons or tabs, with or without a BOM.
 
 Nothing is guessed from a bad cell: it is an error that names file, line and column.
 """
@@ -24,8 +24,8 @@ Row = dict[str, str]
 
 
 @contextmanager
-def noted(problems: list[str]) -> Iterator[None]:
-    """Note a user's mistake, one entry a line, and go on after the block."""
+def collected(problems: list[str]) -> Iterator[None]:
+    """Collect a user's mistake, one entry a line, and continue after the block."""
     try:
         yield
     except UserError as error:
@@ -93,7 +93,7 @@ def to_age(path: Path, line_number: int, column: str, text: str) -> float | None
     """An age in years; blank and N/A are None.
 
     Raises:
-        UserError: it is no number of years that people reach.
+        UserError: it is no number of years that anyone reaches.
     """
     age_years = to_number(path, line_number, column, text)
     if age_years is not None and not 0 <= age_years <= OLDEST_YEARS:
@@ -149,22 +149,22 @@ def to_yes_no(path: Path, line_number: int, column: str, text: str, default: boo
     return _YES_NO[text.lower()]
 
 
-def to_facts(
+def to_demographics(
     path: Path, line_number: int, cells: Mapping[str, tuple[str, str]], problems: list[str]
 ) -> dict[str, Any]:
-    """Facts of a person; what is wrong with one is noted, and that fact is None.
+    """Age, sex and CDR of a session; what is wrong with one is collected, and that one is None.
 
     Args:
         path: the table.
-        line_number: the person's.
+        line_number: the session's.
         cells: age_years, sex or cdr -> its column and its text.
-        problems: where to note.
+        problems: the list to extend.
     """
-    facts: dict[str, Any] = dict.fromkeys(cells)
+    values: dict[str, Any] = dict.fromkeys(cells)
     for name, (column, text) in cells.items():
-        with noted(problems):
-            facts[name] = _READERS[name](path, line_number, column, text)
-    return facts
+        with collected(problems):
+            values[name] = _PARSERS[name](path, line_number, column, text)
+    return values
 
 
-_READERS = {"age_years": to_age, "sex": to_sex, "cdr": to_cdr}
+_PARSERS = {"age_years": to_age, "sex": to_sex, "cdr": to_cdr}
