@@ -8,7 +8,7 @@ Axes legend: Z slices, H rows, W columns. Label maps: 0 background, k + 1 for st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,16 +96,6 @@ def volume_table(
         MetricRow(subject, name, metric, float(voxels) * voxel_mm3)
         for name, voxels in zip(structures, voxels_v[1:], strict=True)
     ]
-
-
-def count_undefined(rows: Iterable[MetricRow]) -> dict[tuple[str, str], int]:
-    """Rows without a value, by (structure, metric); only those that have any."""
-    counts: dict[tuple[str, str], int] = {}
-    for row in rows:
-        if row.value is None:
-            key = (row.structure, row.metric)
-            counts[key] = counts.get(key, 0) + 1
-    return counts
 
 
 def check_label_maps(

@@ -1,6 +1,6 @@
 """The tests, intervals and smoothed curves of section IV.
 
-Every result carries its n. Pairs with a missing member (NaN) are left out and counted.
+Every result carries its n. Pairs with a missing member (NaN) are left out of it.
 
 Axes legend: N subjects, J repeated measurements (repeats x folds), G grid points of a curve,
 B bootstrap resamples.
@@ -29,7 +29,6 @@ class TestResult:
         p_value: two-sided; 1 where all differences are zero, NaN where n is too small.
         mean_difference: of first - second.
         n: pairs used.
-        n_left_out: pairs with a missing member.
     """
 
     __test__ = False  # the name starts with Test; pytest must not collect it
@@ -38,7 +37,6 @@ class TestResult:
     p_value: float
     mean_difference: float
     n: int
-    n_left_out: int
 
 
 @dataclass(frozen=True)
@@ -71,18 +69,14 @@ class Curve:
         y_g: [G] the estimate.
         low_g: [G] lower end of the band.
         high_g: [G] upper end.
-        bandwidth: SD of the Gaussian kernel, in the unit of x.
         n: points used.
-        n_left_out: points with a missing coordinate.
     """
 
     x_g: npt.NDArray[np.float64]
     y_g: npt.NDArray[np.float64]
     low_g: npt.NDArray[np.float64]
     high_g: npt.NDArray[np.float64]
-    bandwidth: float
     n: int
-    n_left_out: int
 
 
 @dataclass(frozen=True)
@@ -92,26 +86,29 @@ class MeanInterval:
     mean: float
     low: float
     high: float
-    n: int
-    n_left_out: int
 
 
 def paired_t_test(first_n: Floats, second_n: Floats) -> TestResult:
     """Two-sided paired t-test (IV.B, Fig. 10)."""
-    difference_n, n_left_out = _paired_differences(first_n, second_n)
-    statistic, p_value = _t_from_differences(difference_n, 1.0 / max(difference_n.size, 1))
-    return _result(statistic, p_value, difference_n, n_left_out)
+    first_n, second_n = _complete(first_n, second_n)
+    difference_n = first_n - second_n
+    if difference_n.size < 2:
+        return _result(math.nan, math.nan, difference_n)
+    if not difference_n.any():  # t would be 0 / 0
+        return _result(0.0, 1.0, difference_n)
+    test = stats.ttest_rel(first_n, second_n)
+    return _result(float(test.statistic), float(test.pvalue), difference_n)
 
 
 def wilcoxon_signed_rank(first_n: Floats, second_n: Floats) -> TestResult:
     """Two-sided Wilcoxon signed-rank test; pairs that are equal carry no rank."""
-    difference_n, n_left_out = _paired_differences(first_n, second_n)
+    difference_n = _paired_differences(first_n, second_n)
     if difference_n.size == 0:
-        return _result(math.nan, math.nan, difference_n, n_left_out)
+        return _result(math.nan, math.nan, difference_n)
     if not difference_n.any():
-        return _result(0.0, 1.0, difference_n, n_left_out)
+        return _result(0.0, 1.0, difference_n)
     test = stats.wilcoxon(difference_n, zero_method="wilcox")
-    return _result(float(test.statistic), float(test.pvalue), difference_n, n_left_out)
+    return _result(float(test.statistic), float(test.pvalue), difference_n)
 
 
 def smallest_wilcoxon_p(n: int) -> float:
@@ -132,10 +129,17 @@ def corrected_resampled_t_test(
         second_j: [J] the other's, on the same splits.
         test_to_train_ratio: n_test / n_train of a split; 1 / (folds - 1) for k folds.
     """
-    difference_j, n_left_out = _paired_differences(first_j, second_j)
-    factor = 1.0 / max(difference_j.size, 1) + test_to_train_ratio
-    statistic, p_value = _t_from_differences(difference_j, factor)
-    return _result(statistic, p_value, difference_j, n_left_out)
+    difference_j = _paired_differences(first_j, second_j)
+    n = difference_j.size
+    if n < 2:
+        return _result(math.nan, math.nan, difference_j)
+    mean, variance = float(difference_j.mean()), float(difference_j.var(ddof=1))
+    if variance == 0.0:
+        t, p = (0.0, 1.0) if mean == 0.0 else (math.copysign(math.inf, mean), 0.0)
+    else:
+        t = mean / math.sqrt(variance * (1.0 / n + test_to_train_ratio))
+        p = float(2.0 * stats.t.sf(abs(t), n - 1))
+    return _result(t, p, difference_j)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -190,7 +194,7 @@ def kernel_regression(
     Raises:
         ValueError: the bandwidth is not positive, or no point is complete.
     """
-    x_n, y_n, n_left_out = _complete(x_n, y_n)
+    x_n, y_n = _complete(x_n, y_n)
     if not bandwidth > 0 or x_n.size == 0:
         raise ValueError(f"kernel regression of {x_n.size} points with bandwidth {bandwidth:g}")
     grid_g = np.asarray(x_g, np.float64)
@@ -203,7 +207,7 @@ def kernel_regression(
     with np.errstate(invalid="ignore", divide="ignore"):
         resampled_bg = (count_bn @ (weight_gn * y_n).T) / (count_bn @ weight_gn.T)
     low_g, high_g = _band(resampled_bg, confidence)
-    return Curve(grid_g, y_g, low_g, high_g, bandwidth, int(x_n.size), n_left_out)
+    return Curve(grid_g, y_g, low_g, high_g, int(x_n.size))
 
 
 def bootstrap_mean(
@@ -219,16 +223,13 @@ def bootstrap_mean(
     """
     present_n = np.asarray(value_n, np.float64)
     present_n = present_n[~np.isnan(present_n)]
-    n_left_out = len(value_n) - present_n.size
     if present_n.size == 0:
-        return MeanInterval(math.nan, math.nan, math.nan, 0, n_left_out)
+        return MeanInterval(math.nan, math.nan, math.nan)
     rng = np.random.default_rng(seed)
     drawn_bn = rng.integers(present_n.size, size=(n_resamples, present_n.size))
     mean_b = present_n[drawn_bn].mean(axis=1)
     low, high = _band(mean_b[:, None], confidence)
-    return MeanInterval(
-        float(present_n.mean()), float(low[0]), float(high[0]), int(present_n.size), n_left_out
-    )
+    return MeanInterval(float(present_n.mean()), float(low[0]), float(high[0]))
 
 
 def _band(value_bg: Floats, confidence: float) -> tuple[npt.NDArray, npt.NDArray]:
@@ -238,34 +239,20 @@ def _band(value_bg: Floats, confidence: float) -> tuple[npt.NDArray, npt.NDArray
     return low_g, high_g
 
 
-def _complete(first_n: Floats, second_n: Floats) -> tuple[npt.NDArray, npt.NDArray, int]:
-    """The pairs without a NaN, as float64, and how many pairs were left out."""
+def _complete(first_n: Floats, second_n: Floats) -> tuple[npt.NDArray, npt.NDArray]:
+    """The pairs without a NaN, as float64."""
     first_n, second_n = np.asarray(first_n, np.float64), np.asarray(second_n, np.float64)
     if first_n.shape != second_n.shape or first_n.ndim != 1:
         raise ValueError(f"pairs need equal lengths, found {first_n.shape} and {second_n.shape}")
     both_n = ~(np.isnan(first_n) | np.isnan(second_n))
-    return first_n[both_n], second_n[both_n], int((~both_n).sum())
+    return first_n[both_n], second_n[both_n]
 
 
-def _paired_differences(first_n: Floats, second_n: Floats) -> tuple[npt.NDArray, int]:
-    first_n, second_n, n_left_out = _complete(first_n, second_n)
-    return first_n - second_n, n_left_out
+def _paired_differences(first_n: Floats, second_n: Floats) -> npt.NDArray:
+    first_n, second_n = _complete(first_n, second_n)
+    return first_n - second_n
 
 
-def _t_from_differences(difference_n: npt.NDArray, variance_factor: float) -> tuple[float, float]:
-    """The t and two-sided p of a mean whose variance is var * `variance_factor`."""
-    n = difference_n.size
-    if n < 2:
-        return math.nan, math.nan
-    mean, variance = float(difference_n.mean()), float(difference_n.var(ddof=1))
-    if variance == 0.0:
-        return (0.0, 1.0) if mean == 0.0 else (math.copysign(math.inf, mean), 0.0)
-    statistic = mean / math.sqrt(variance * variance_factor)
-    return statistic, float(2.0 * stats.t.sf(abs(statistic), n - 1))
-
-
-def _result(
-    statistic: float, p_value: float, difference_n: npt.NDArray, n_left_out: int
-) -> TestResult:
+def _result(statistic: float, p_value: float, difference_n: npt.NDArray) -> TestResult:
     mean = float(difference_n.mean()) if difference_n.size else math.nan
-    return TestResult(statistic, p_value, mean, int(difference_n.size), n_left_out)
+    return TestResult(statistic, p_value, mean, int(difference_n.size))

@@ -49,17 +49,11 @@ class ArmComparison:
     """Two arms on the same splits: one cell of Table II.
 
     Attributes:
-        metric: "accuracy" or "auc".
-        first_mean: mean of the first arm.
-        second_mean: mean of the second.
         naive: paired two-tailed t-test over the R repeats' means. Paper: a two-tailed t-test, no
             more said. It takes overlapping splits for independent ones and finds too much.
         corrected: the corrected resampled t-test over all R x K splits.
     """
 
-    metric: Metric
-    first_mean: float
-    second_mean: float
     naive: TestResult
     corrected: TestResult
 
@@ -153,9 +147,6 @@ def compare_arms(first: Stratification, second: Stratification, metric: Metric) 
         )
     folds = first_rk.shape[1]
     return ArmComparison(
-        metric=metric,
-        first_mean=float(first_rk.mean()),
-        second_mean=float(second_rk.mean()),
         naive=paired_t_test(first_rk.mean(axis=1), second_rk.mean(axis=1)),
         corrected=corrected_resampled_t_test(
             first_rk.ravel(), second_rk.ravel(), 1.0 / (folds - 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import networkx as nx
 import pandas as pd
 
 from gansfer.evaluation.statistics import (
@@ -129,25 +130,14 @@ def undecided_sets(
         pairs: of `all_pairs`; a pair differs where p_wilcoxon_holm is below `significance`.
         significance: such as 0.05.
     """
-    alike = {
-        frozenset((row["first"], row["second"]))
+    undecided = nx.Graph()
+    undecided.add_edges_from(
+        (row["first"], row["second"])
         for row in rows_of(pairs)
         if not row["p_wilcoxon_holm"] < significance
-    }
-    alike_to = {
-        group: {g for g in groups if frozenset((group_name(group), group_name(g))) in alike}
-        for group in groups
-    }
-    found: list[tuple[Group, ...]] = []
-
-    def grow(members: set[Group], candidates: set[Group], tried: set[Group]) -> None:
-        """Bron and Kerbosch's search for maximal cliques."""
-        if not candidates and not tried and len(members) > 1:
-            found.append(tuple(sorted(members, key=groups.index)))
-        for group in sorted(candidates, key=groups.index):
-            grow(members | {group}, candidates & alike_to[group], tried & alike_to[group])
-            candidates = candidates - {group}
-            tried = tried | {group}
-
-    grow(set(), set(groups), set())
-    return sorted(found, key=lambda members: [groups.index(group) for group in members])
+    )
+    sets = [
+        tuple(group for group in groups if group_name(group) in clique)
+        for clique in nx.find_cliques(undecided)
+    ]
+    return sorted(sets, key=lambda members: [groups.index(group) for group in members])
