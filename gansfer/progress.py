@@ -6,6 +6,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
+def duration(seconds: float) -> str:
+    """A time in the unit that suits it: `45 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 class StopRequested(Exception):
     """Raised by long work after it has saved its state because `Watch.stopping()` was true."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gansfer.atomic import remove_leftovers, replacing, write_json, write_text
+from gansfer.atomic import remove_leftovers, replacing, write_csv, write_json, write_text
 
 DIE_WHILE_WRITING = """
 import os, sys
@@ -74,3 +74,8 @@ def test_json_is_strict(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "x.json", {"b": float("nan")})
     assert json.loads((tmp_path / "x.json").read_text())["b"] == 1
+
+
+def test_a_csv_quotes_what_needs_it_and_ends_lines_plainly(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a" / "rows.csv", ("id", "value"), iter([("x, y", 0.1), ("z", "")]))
+    assert (tmp_path / "a" / "rows.csv").read_bytes() == b'id,value\n"x, y",0.1\nz,\n'

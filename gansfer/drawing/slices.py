@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -222,9 +223,7 @@ def _draw_tiles(axes: Axes, image_rchw: npt.NDArray[np.floating], zoom: int) -> 
         ndimage.zoom(grey_rchw, (1, 1, zoom, zoom), order=1, mode="nearest", grid_mode=True)
     )
     large[empty_rc] = np.nan
-    gap = _GAP_PX * zoom
-    padded = np.pad(large, ((0, 0), (0, 0), (0, gap), (0, gap)), constant_values=np.nan)
-    mosaic = padded.transpose(0, 2, 1, 3).reshape(rows * (h * zoom + gap), -1)
+    mosaic = _mosaic(large, _GAP_PX * zoom, np.nan)
     mosaic = np.where(np.isfinite(mosaic), mosaic, 1.0)  # gaps and empty tiles are white
     extent = (-0.5, columns * (w + _GAP_PX) - 0.5, rows * (h + _GAP_PX) - 0.5, -0.5)
     axes.imshow(mosaic, cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="nearest")
@@ -232,12 +231,18 @@ def _draw_tiles(axes: Axes, image_rchw: npt.NDArray[np.floating], zoom: int) -> 
     axes.axis("off")
 
 
+def _mosaic(tile_rchw: npt.NDArray[Any], gap_px: int, filling: float) -> npt.NDArray[Any]:
+    """The tiles side by side as one picture, with a gap below and to the right of each."""
+    gaps = ((0, 0), (0, 0), (0, gap_px), (0, gap_px))
+    padded = np.pad(tile_rchw, gaps, constant_values=filling)
+    rows, columns, h, w = padded.shape
+    return padded.transpose(0, 2, 1, 3).reshape(rows * h, columns * w)
+
+
 def _draw_outlines(
     axes: Axes, label_rchw: npt.NDArray[np.integer], n_structures: int, zoom: int
 ) -> None:
-    rows, _, h, _ = label_rchw.shape
-    padded = np.pad(label_rchw, ((0, 0), (0, 0), (0, _GAP_PX), (0, _GAP_PX)))
-    mosaic = padded.transpose(0, 2, 1, 3).reshape(rows * (h + _GAP_PX), -1)
+    mosaic = _mosaic(label_rchw, _GAP_PX, 0)
     for k in range(n_structures):
         inside = mosaic == k + 1
         if inside.any():

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from gansfer.atomic import write_text
+from gansfer.atomic import write_csv
 from gansfer.evaluation.overlap import MetricRow, dice_table, volume_table
 from gansfer.evaluation.surface import surface_table
 
@@ -51,10 +48,13 @@ def measure_all(
 
 def write_metrics(path: Path, rows: Iterable[MetricRow]) -> None:
     """Write rows as CSV, all digits, a value that is not defined as an empty field."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("subject", "structure", "metric", "value"))
-    for row in rows:
-        subject, structure, metric, value = astuple(row)
-        writer.writerow((subject, structure, metric, "" if value is None else repr(float(value))))
-    write_text(path, text.getvalue())
+    fields = (
+        (
+            row.subject,
+            row.structure,
+            row.metric,
+            "" if row.value is None else repr(float(row.value)),
+        )
+        for row in rows
+    )
+    write_csv(path, ("subject", "structure", "metric", "value"), fields)

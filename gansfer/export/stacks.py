@@ -5,7 +5,6 @@ Legend: Z slices of a subject, K synthetic slices, H W rows and columns.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 
-from gansfer.atomic import write_json
+from gansfer.atomic import write_csv, write_json
 from gansfer.drawing.slices import sample_grid
 from gansfer.export.cell import ExportedCell, SyntheticPart, new_folder
 
@@ -96,7 +95,5 @@ def _write_stack(path: Path, stack_zhw: npt.NDArray, ras_from_zhw: npt.NDArray[n
 
 def _write_table(path: Path, part: SyntheticPart) -> None:
     columns = [getattr(part.slices, f"{name}_k").tolist() for name in _COLUMNS]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("place", *_COLUMNS))
-        writer.writerows(zip(range(len(part.slices)), *columns, strict=True))
+    rows = zip(range(len(part.slices)), *columns, strict=True)
+    write_csv(path, ("place", *_COLUMNS), rows)

@@ -10,14 +10,14 @@ from pathlib import Path
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from gansfer.progress import duration
 from gansfer.report.figures.draw import draw_figures
 from gansfer.report.figures.quality_figures import draw_quality_figures
-from gansfer.report.page.cells import duration, p_value, signed
 from gansfer.report.page.cohort_sections import cohort_section, stratification_section
-from gansfer.report.page.page import DASH, Bullets, Page, Part, Section, Terms, write_page
+from gansfer.report.page.page import Bullets, Page, Part, Section, Terms, write_page
 from gansfer.report.page.pictures import Picture, picture_sections
 from gansfer.report.page.quality_sections import quality_section
-from gansfer.report.page.result_sections import augmented_name, facts, key_section
+from gansfer.report.page.result_sections import facts, key_section
 from gansfer.report.page.rival_section import rival_section
 from gansfer.report.page.seed_section import seed_section
 from gansfer.report.page.structure_sections import (
@@ -27,9 +27,9 @@ from gansfer.report.page.structure_sections import (
 )
 from gansfer.report.page.table_pictures import draw_tables
 from gansfer.report.tables.completeness import completeness_line, missing_files, missing_in_words
-from gansfer.report.tables.quality_tables import quality_tables, write_tables
-from gansfer.report.tables.results import Meta, Results, compute, write_csvs
-from gansfer.report.tables.rows import rows_by
+from gansfer.report.tables.quality_tables import quality_tables
+from gansfer.report.tables.results import Meta, Results, compute
+from gansfer.report.tables.rows import write_tables
 
 _LOG = logging.getLogger(__name__)
 _GLOSSARY = (
@@ -54,16 +54,12 @@ class ReportSummary:
         complete: nothing that was planned is missing.
         state: the page's first line.
         missing: one phrase for each (label count, arm, set) with missing folds, and for files.
-        console_header: column names of `console_rows`.
-        console_rows: the key result, one row a label count.
     """
 
     index: Path
     complete: bool
     state: str
     missing: Sequence[str]
-    console_header: tuple[str, ...]
-    console_rows: Sequence[tuple[str, ...]]
 
 
 def build_report(
@@ -106,8 +102,8 @@ def build_report(
     if metrics.empty and (folder / "tables" / "metrics.csv").exists():
         state += " The report of before was kept."
         _LOG.warning("%s: %s", index, state)
-        return ReportSummary(index, False, state, phrases, *_console(results))
-    written = write_csvs(folder / "tables", results)
+        return ReportSummary(index, False, state, phrases)
+    written = write_tables(folder / "tables", results)
     figures = draw_figures(folder / "figures", results, meta)
     synthetic = None if quality is None or quality.empty else quality_tables(quality, files)
     about_synthetic = None
@@ -132,7 +128,7 @@ def build_report(
     )
     write_page(index, page)
     _remove_stale(folder, set(written))
-    return ReportSummary(index, not phrases, state, phrases, *_console(results))
+    return ReportSummary(index, not phrases, state, phrases)
 
 
 def _lead(meta: Meta, expected: pd.DataFrame) -> list[str]:
@@ -188,30 +184,6 @@ def _sections(
         parts.append(Bullets(f"Everything that is missing ({len(missing)})", missing, open=True))
     sections.append(Section("How it was made", [], parts))
     return sections
-
-
-def _console(results: Results) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    header = ("N", "baseline", "augmented", "ratio", "difference", "improved", "p (Holm)")
-    table = results.baseline_and_augmented
-    overall = rows_by(table[table["structure"] == "overall"], "labels")
-    rows: list[tuple[str, ...]] = []
-    for labels in results.label_counts:
-        row = overall.get((labels,))
-        if row is None:
-            rows.append((str(labels), *[DASH] * 6))
-            continue
-        rows.append(
-            (
-                str(labels),
-                f"{row['baseline']:.3f}",
-                f"{row['augmented']:.3f}",
-                augmented_name(results, labels),
-                signed(row["difference"]),
-                f"{row['improved']} of {row['n_subjects']}",
-                p_value(row["p_wilcoxon_holm"]),
-            )
-        )
-    return header, rows
 
 
 def _remove_stale(folder: Path, written: set[Path]) -> None:

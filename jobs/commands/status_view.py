@@ -10,6 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gansfer.progress import duration
 from jobs.experiment.plan import Plan
 from jobs.slurm.arrays import Array
 from jobs.slurm.status import ExperimentStatus
@@ -77,15 +78,6 @@ def describe_progress(progress: dict[str, Any] | None) -> str:
     left = f", {duration(progress['left_s'])} left" if progress["left_s"] is not None else ""
     done, total, unit = progress["done"], progress["total"], progress["unit"]
     return f"{note}{done:,}/{total:,} {unit}, {progress['per_s']:.4g}/s{left}"
-
-
-def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3.5 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gansfer.settings import PHASES
 from jobs.experiment.grid import real_per_synthetic
 from jobs.experiment.model import Experiment
 
@@ -48,7 +49,7 @@ def arms_of(experiment: Experiment, fold: int, labels: int) -> tuple[Arm, ...]:
     if ablation is not None and (fold, labels) == (ablation.fold, ablation.label_count):
         if ablation.ratio not in experiment.grid.ratios:
             arms.append(_ratio_arm(ablation.ratio))
-        for phase in (1, 2, 3):
+        for phase in PHASES:
             arms.append(Arm(f"p{phase}", (phase,)))
             arms.append(Arm(f"p{phase}+", (phase,), ablation.ratio))
     return tuple(arms)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from gansfer.report.page.pictures import Kind, Picture
+from gansfer.settings import PHASES
 from jobs.experiment.plan import Plan, Task
 from jobs.store.ledger import Ledger
 from jobs.store.storage import Storage
 
-_PHASES = (1, 2, 3)
 _KINDS_OF_A_PHASE: tuple[Kind, ...] = ("samples", "losses")
 _KINDS_OF_SLICES: tuple[Kind, ...] = (
     "latents",
@@ -79,7 +79,7 @@ def _files_of(
     """Phase, kind and path of each file that the task is to leave for the report."""
     files = storage.files(task)
     if task.stage == "train_gan":
-        for phase in _PHASES:
+        for phase in PHASES:
             for kind in _KINDS_OF_A_PHASE:
                 yield phase, kind, files.phase(phase).picture(kind)
     if task.stage == "synthesise":
@@ -91,5 +91,5 @@ def _files_of(
 
 def _rejects(task: Task, ledger: Ledger) -> bool:
     """Whether the filter removes any slice; one that keeps all has nothing to show."""
-    facts = (ledger.manifest(task) or {}).get("facts", {}).get(f"phase_{_PHASES[-1]}")
+    facts = (ledger.manifest(task) or {}).get("facts", {}).get(f"phase_{PHASES[-1]}")
     return facts is None or int(facts["kept"]) < int(facts["slices"])

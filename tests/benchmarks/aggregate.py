@@ -257,7 +257,7 @@ def measure(plan: Plan, storage: Storage) -> None:
     print(f"gansfer aggregate: {whole_s:.1f} s, exit code {code} (load before: {load:.1f})")
     timed(aggregate, "_metrics", "read metrics")
     timed(build, "compute", "tables (with Table II)")
-    timed(build, "write_csvs", "CSVs")
+    timed(build, "write_tables", "CSVs")
     timed(build, "draw_figures", "figures")
     timed(build, "write_page", "page")
     timed(volumes, "table_ii", "of the tables: Table II")

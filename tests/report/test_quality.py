@@ -18,8 +18,8 @@ from gansfer.report.tables.quality_tables import (
     COLUMNS,
     QualityTables,
     quality_tables,
-    write_tables,
 )
+from gansfer.report.tables.rows import write_tables
 
 STRUCTURES = ("caudate", "putamen")
 

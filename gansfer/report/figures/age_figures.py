@@ -19,7 +19,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from gansfer.atomic import write_text
 from gansfer.drawing.style import (
     BASELINE_COLOUR,
     INK,
@@ -29,7 +28,7 @@ from gansfer.drawing.style import (
     structure_title,
 )
 from gansfer.evaluation.statistics import kernel_regression
-from gansfer.report.tables.rows import label_counts
+from gansfer.report.tables.rows import label_counts, structures_in, write_table
 
 _RESAMPLES = 400
 _GRID_POINTS = 61
@@ -109,7 +108,7 @@ def difference_by_age_figure(
         seed: of the bootstrap bands.
     """
     rows = rows.dropna(subset="age_years")
-    names = [name for name in ("overall", *structures) if name in set(rows["structure"])]
+    names = structures_in(rows, structures)
     counts = label_counts(rows)
     curves: dict[tuple[int, str], pd.DataFrame] = {}
     columns = min(4, len(names))
@@ -182,7 +181,7 @@ def _write_curves(
 ) -> None:
     """Curves by label count and `second`, tidy, to be drawn again elsewhere."""
     table = pd.concat(curves, names=["labels", second]).reset_index(["labels", second])
-    write_text(path_png.with_suffix(".csv"), table.to_csv(index=False, float_format="%.6g"))
+    write_table(path_png.with_suffix(".csv"), table)
 
 
 def _age_histograms(

@@ -23,7 +23,7 @@ from gansfer.drawing.style import (
     save_png_and_pdf,
     structure_title,
 )
-from gansfer.report.tables.rows import label_counts
+from gansfer.report.tables.rows import label_counts, structures_in
 
 _FEW = 5  # below this, points say more than a box
 
@@ -84,7 +84,7 @@ def difference_by_cdr_figure(path: Path, rows: pd.DataFrame, structures: Sequenc
         structures: names, in the order to draw.
     """
     rows = rows.dropna(subset="cdr")
-    names = [name for name in ("overall", *structures) if name in set(rows["structure"])]
+    names = structures_in(rows, structures)
     counts = label_counts(rows)
     ratings = sorted(rows["cdr"].unique())
     width = 0.84 / len(counts)

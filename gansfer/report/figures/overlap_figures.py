@@ -21,7 +21,7 @@ from gansfer.drawing.style import (
     structure_title,
 )
 from gansfer.report.tables.arms import arm_order, arm_title
-from gansfer.report.tables.rows import label_counts
+from gansfer.report.tables.rows import label_counts, segmenter_arms, structures_in
 
 
 def dsc_by_ratio_figure(path: Path, table: pd.DataFrame) -> None:
@@ -32,8 +32,7 @@ def dsc_by_ratio_figure(path: Path, table: pd.DataFrame) -> None:
         table: of `tables.dsc_by_ratio`. Bars are standard errors of the mean; an open marker
             lacks a seed; an arm without a mean is not drawn.
     """
-    arms = sorted(table["arm"].unique(), key=arm_order)
-    arms = [arm for arm in arms if arm_order(arm)[0] < 3]
+    arms = segmenter_arms(table)
     counts = label_counts(table)
     with report_style():
         figure = Figure(figsize=(7.2, 4.3), layout="constrained")
@@ -70,7 +69,7 @@ def per_structure_figure(path: Path, table: pd.DataFrame, structures: Sequence[s
         table: of `comparisons.against_baseline`.
         structures: names, in the order to draw.
     """
-    names = [name for name in ("overall", *structures) if name in set(table["structure"])]
+    names = structures_in(table, structures)
     counts = label_counts(table)
     apart = 0.7 / max(len(counts), 3)
     with report_style():

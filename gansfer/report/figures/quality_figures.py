@@ -24,9 +24,11 @@ from gansfer.report.tables.quality_tables import (
     means_by,
 )
 from gansfer.report.tables.rows import label_counts
+from gansfer.settings import PHASES
 
-PHASES = (0, 1, 2, 3)
-PHASE_NAMES = ("real", "P1", "P2", "P3")
+# Real slices against each other, which the tables call phase 0, before the GAN's phases.
+REAL_AND_PHASES = (0, *PHASES)
+_NAMES = ("real", *(f"P{phase}" for phase in PHASES))
 TITLES = {
     WASSERSTEIN_MR: "Distance, MR (SWD)",
     WASSERSTEIN_LABELS: "Distance, labels (SWD)",
@@ -65,7 +67,7 @@ def quality_figure(path: Path, table: pd.DataFrame) -> None:
         panels = figure.subplots(2, 3, sharex=True)
         for axes, measure in zip(panels.T.ravel(), SUMMARY, strict=True):
             for labels in counts:
-                found = [by_key.get((labels, phase, measure)) for phase in PHASES]
+                found = [by_key.get((labels, phase, measure)) for phase in REAL_AND_PHASES]
                 places = [place for place, one in enumerate(found) if one is not None]
                 axes.plot(
                     places,
@@ -77,8 +79,8 @@ def quality_figure(path: Path, table: pd.DataFrame) -> None:
                     label=f"N = {labels}",
                 )
             axes.set_title(TITLES[measure])
-            axes.set_xticks(range(len(PHASES)), PHASE_NAMES)
-            axes.set_xlim(-0.3, len(PHASES) - 0.7)
+            axes.set_xticks(range(len(REAL_AND_PHASES)), _NAMES)
+            axes.set_xlim(-0.3, len(REAL_AND_PHASES) - 0.7)
             axes.set_ylim(bottom=0)
             if measure in ("precision", "recall", "coverage"):
                 axes.set_ylim(0, 1.05)
@@ -103,7 +105,7 @@ def area_figure(path: Path, table: pd.DataFrame, structures: Sequence[str]) -> N
         figure = Figure(figsize=(7.4, 0.62 * len(structures) + 1.3), layout="constrained")
         axes = figure.subplots()
         for place, structure in enumerate(structures):
-            for phase, colour in zip(PHASES, _PHASE_COLOURS, strict=True):
+            for phase, colour in zip(REAL_AND_PHASES, _PHASE_COLOURS, strict=True):
                 found = [
                     by_key.get((labels, phase, f"area_mm2_p{p:02d}", structure))
                     for p in (5, 25, 50, 75, 95)
@@ -122,7 +124,7 @@ def area_figure(path: Path, table: pd.DataFrame, structures: Sequence[str]) -> N
         axes.grid(axis="y", visible=False)
         lines = [
             Line2D([], [], color=colour, lw=3.2, label=name)
-            for name, colour in zip(PHASE_NAMES, _PHASE_COLOURS, strict=True)
+            for name, colour in zip(_NAMES, _PHASE_COLOURS, strict=True)
         ]
         figure.legend(handles=lines, loc="outside lower center", ncol=len(lines))
         save_png_and_pdf(figure, path)

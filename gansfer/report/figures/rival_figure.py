@@ -19,7 +19,7 @@ from gansfer.drawing.style import (
     structure_title,
 )
 from gansfer.report.tables.rival import METHODS
-from gansfer.report.tables.rows import label_counts
+from gansfer.report.tables.rows import label_counts, structures_in
 
 # column of the table -> colour and marker.
 _MARKS = {
@@ -37,7 +37,7 @@ def rival_figure(path: Path, table: pd.DataFrame, structures: Sequence[str]) -> 
         table: of `rival_table`.
         structures: names, in the order to draw.
     """
-    names = [name for name in ("overall", *structures) if name in set(table["structure"])]
+    names = structures_in(table, structures)
     counts = label_counts(table)
     with report_style():
         figure = Figure(figsize=(max(6.4, 3.2 * len(counts)), 3.9), layout="constrained")

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gansfer.drawing.style import INK, label_count_colour, report_style, save_png_and_pdf
-from gansfer.report.tables.arms import arm_order, arm_title
-from gansfer.report.tables.rows import label_counts, rows_by
+from gansfer.report.tables.arms import arm_title
+from gansfer.report.tables.rows import label_counts, rows_by, segmenter_arms
 
 
 def seed_figure(path: Path, by_seed: pd.DataFrame, spread: pd.DataFrame) -> None:
@@ -23,8 +23,7 @@ def seed_figure(path: Path, by_seed: pd.DataFrame, spread: pd.DataFrame) -> None
         by_seed: of `seed_tables.dsc_by_seed`.
         spread: of `seed_tables.seed_spread`; what has no row there is not drawn.
     """
-    arms = sorted(spread["arm"].unique(), key=arm_order)
-    arms = [arm for arm in arms if arm_order(arm)[0] < 3]
+    arms = segmenter_arms(spread)
     counts = label_counts(spread)
     seeds = by_seed.groupby(["labels", "arm"])["dsc"].apply(list).to_dict()
     by_cell = rows_by(spread, "labels", "arm")

@@ -69,15 +69,6 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:g}\N{NO-BREAK SPACE}%"
 
 
-def duration(seconds: float) -> str:
-    """A time in the unit that suits it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
-
-
 def figure_image(path: Path, title: str, caption: str) -> Image:
     """A figure of the report's own folder, with its PDF beside it."""
     return Image(path, title, caption, f"figures/{path.with_suffix('.pdf').name}")

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gansfer.drawing.style import structure_title
-from gansfer.report.figures.quality_figures import PHASES, TITLES
+from gansfer.report.figures.quality_figures import REAL_AND_PHASES, TITLES
 from gansfer.report.page.cells import ABSENT, figure_image, number, percent
 from gansfer.report.page.page import Cell, Part, Section, Table
 from gansfer.report.tables.quality_tables import SUMMARY, QualityTables, means_by, planned_cells
 from gansfer.report.tables.rows import label_counts
+from gansfer.settings import PHASES
 
-_ROW_NAMES = ("real and real", "phase 1", "phase 2", "phase 3")
-_PHASE_SHOWN = 3
+_ROW_NAMES = ("real and real", *(f"phase {phase}" for phase in PHASES))
+_PHASE_SHOWN = PHASES[-1]
 
 
 def quality_section(
@@ -58,7 +59,7 @@ def _quality_table(tables: QualityTables) -> Table:
     planned = planned_cells(tables.synthetic_quality)
     rows = []
     for labels in label_counts(tables.synthetic_quality):
-        for phase in PHASES:
+        for phase in REAL_AND_PHASES:
             found = [by_key.get((labels, phase, measure)) for measure in SUMMARY]
             if all(one is None for one in found):
                 continue
@@ -89,7 +90,7 @@ def _memorisation_table(tables: QualityTables) -> Table:
     planned = planned_cells(tables.synthetic_memorisation)
     rows = []
     for labels in label_counts(tables.synthetic_memorisation):
-        for phase in PHASES[1:]:
+        for phase in PHASES:
             keys = [
                 (labels, phase, "nearest_distance_p50"),
                 (labels, 0, "nearest_distance_p50"),

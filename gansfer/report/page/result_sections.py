@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from gansfer.progress import duration
 from gansfer.report.page.cells import (
     ABSENT,
-    duration,
     figure_image,
     number,
     p_value,
@@ -18,9 +18,9 @@ from gansfer.report.page.cells import (
 )
 from gansfer.report.page.page import DASH, Cell, Fact, Part, Section, Table
 from gansfer.report.tables import paper
-from gansfer.report.tables.arms import arm_order, arm_title
+from gansfer.report.tables.arms import arm_title
 from gansfer.report.tables.results import Meta, Results
-from gansfer.report.tables.rows import Row, rows_by, rows_of
+from gansfer.report.tables.rows import Row, rows_by, rows_of, segmenter_arms
 
 
 def facts(results: Results, meta: Meta) -> list[Fact]:
@@ -155,8 +155,7 @@ def _lacking(row: Row | None) -> Cell:
 
 def _ratio_table(results: Results) -> Table:
     table = results.dsc_by_ratio
-    arms = sorted(table["arm"].unique(), key=arm_order)
-    arms = [arm for arm in arms if arm_order(arm)[0] < 3]
+    arms = segmenter_arms(table)
     by_cell = rows_by(table, "labels", "arm")
     rows = []
     for labels in results.label_counts:

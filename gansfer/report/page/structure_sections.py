@@ -25,7 +25,7 @@ from gansfer.report.tables.arms import ablation_title
 from gansfer.report.tables.comparisons import group_name
 from gansfer.report.tables.paper import SYNTHETIC_AFTER_PHASE_1_PERCENT
 from gansfer.report.tables.results import Meta, Results
-from gansfer.report.tables.rows import Row, label_counts, rows_by, rows_of
+from gansfer.report.tables.rows import Row, label_counts, rows_by, rows_of, structures_in
 
 _DISTANCES = ("hd95_mm", "asd_mm")
 
@@ -152,8 +152,7 @@ def _distance_cell(hausdorff: Row | None, mean: Row | None) -> Cell:
 def _structure_table(results: Results, meta: Meta) -> Table:
     table = results.baseline_and_augmented
     level = meta.get("significance", 0.05)
-    present = set(table["structure"])
-    names = [name for name in ("overall", *meta["structures"], "mean") if name in present]
+    names = structures_in(table, [*meta["structures"], "mean"])
     return gain_table(
         table,
         "structure",

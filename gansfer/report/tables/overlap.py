@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 from gansfer.errors import UserError
-from gansfer.report.tables.arms import ablation_arms, arm_order, is_ratio, ratio_arm
+from gansfer.report.tables.arms import ablation_arms, is_ratio, ratio_arm
 from gansfer.report.tables.completeness import people_by_arm
 from gansfer.report.tables.paper import ABLATION_PERCENT
-from gansfer.report.tables.rows import label_counts
+from gansfer.report.tables.rows import in_order, label_counts
 from gansfer.report.tables.seed_tables import at_equal_seeds, compared_rows
 
 # Of the metrics of all cells: one row a measurement.
@@ -163,7 +163,7 @@ def dsc_by_ratio(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
     for name in ("mean_dsc", "sd_dsc"):
         joined[name] = joined[name].where(joined["whole"].eq(True))
     columns = ["n_subjects", "n_excluded", "n_planned", "cells", "cells_expected"]
-    return _in_order(joined[[*columns, "mean_dsc", "sd_dsc"]].reset_index())
+    return in_order(joined[[*columns, "mean_dsc", "sd_dsc"]].reset_index())
 
 
 def ablation_table(
@@ -253,7 +253,7 @@ def surface_distances(metrics: pd.DataFrame) -> pd.DataFrame:
             .assign(metric=metric)
         )
     order = ["labels", "arm", "structure", "metric", "n_subjects", "n_infinite", "n_excluded"]
-    return _in_order(pd.concat(parts)[[*order, "median_mm", "upper_quartile_mm"]])
+    return in_order(pd.concat(parts)[[*order, "median_mm", "upper_quartile_mm"]])
 
 
 def _nearest_quantile(values: pd.Series, fraction: float) -> float:
@@ -270,9 +270,3 @@ def _summary(strata: pd.DataFrame, column: str) -> pd.DataFrame:
         difference=("difference", "mean"),
         sd_difference=("difference", "std"),
     )
-
-
-def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    rank = table["arm"].map(arm_order)
-    order = sorted(range(len(table)), key=lambda i: (table["labels"].iloc[i], rank.iloc[i]))
-    return table.iloc[order].reset_index(drop=True)

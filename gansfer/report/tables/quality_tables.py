@@ -6,12 +6,10 @@ Phase 0 is real slices against those of other people: the mark that generated on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 
 import pandas as pd
 
-from gansfer.atomic import write_text
 from gansfer.errors import UserError
 
 COLUMNS = ("seed", "fold", "labels", "group", "phase", "measure", "part", "value", "n")
@@ -68,18 +66,6 @@ def planned_cells(table: pd.DataFrame) -> Mapping[int, int]:
     """Label count -> cells that were to be measured, of one of the tables."""
     rows = table[["labels", "n_cells_planned"]].drop_duplicates().to_dict("records")
     return {int(row["labels"]): int(row["n_cells_planned"]) for row in rows}
-
-
-def write_tables(folder: Path, tables: QualityTables) -> list[Path]:
-    """Write every table that has rows, six significant digits; return the files."""
-    written = []
-    for field in fields(tables):
-        table: pd.DataFrame = getattr(tables, field.name)
-        if len(table):
-            path = folder / f"{field.name}.csv"
-            write_text(path, table.to_csv(index=False, float_format="%.6g"))
-            written.append(path)
-    return written
 
 
 def means_by(table: pd.DataFrame) -> Mapping[tuple[object, ...], tuple[float, int]]:

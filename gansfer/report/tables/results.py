@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gansfer.atomic import write_text
 from gansfer.report.tables import comparisons, volumes
 from gansfer.report.tables import overlap as tables
 from gansfer.report.tables.arms import is_ratio
@@ -161,18 +159,6 @@ def compute(
         cohort=_people(metrics, "cohort"),
         seed=seed,
     )
-
-
-def write_csvs(folder: Path, results: Results) -> list[Path]:
-    """Write every table that has rows to `folder`, six significant digits; return the files."""
-    written = []
-    for field in fields(results):
-        table = getattr(results, field.name)
-        if isinstance(table, pd.DataFrame) and len(table):
-            path = folder / f"{field.name}.csv"
-            write_text(path, table.to_csv(index=False, float_format="%.6g"))
-            written.append(path)
-    return written
 
 
 def bandwidth_years(meta: Meta) -> float:

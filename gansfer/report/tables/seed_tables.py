@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from gansfer.report.tables.arms import arm_order
+from gansfer.report.tables.rows import in_order
 
 SPREAD_COLUMNS = (
     "labels",
@@ -80,9 +80,7 @@ def seed_spread(by_seed: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
     )
     table = table.join(planned.rename("n_seeds_planned")).reset_index()
     table = table[table["n_seeds"] >= 2]
-    rank = table["arm"].map(arm_order)
-    order = sorted(range(len(table)), key=lambda i: (table["labels"].iloc[i], rank.iloc[i]))
-    return table.iloc[order].reset_index(drop=True)[list(SPREAD_COLUMNS)]
+    return in_order(table)[list(SPREAD_COLUMNS)]
 
 
 def compared_rows(
