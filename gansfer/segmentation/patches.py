@@ -140,11 +140,13 @@ class Sampler:
         return slice_n, row_n + self.edge_px, column_n + self.edge_px
 
 
-def probability_synthetic(ratio: float | None, *, has_real: bool, has_synthetic: bool) -> float:
+def probability_synthetic(
+    real_per_synthetic: float | None, *, has_real: bool, has_synthetic: bool
+) -> float:
     """Probability that a segment comes from the synthetic pool.
 
     Args:
-        ratio: real segments per synthetic one (2.0 for 2:1); None when there is but one pool.
+        real_per_synthetic: segments drawn (2.0 for 2:1); None when there is but one pool.
         has_real: there is a real pool.
         has_synthetic: there is a synthetic pool.
 
@@ -154,12 +156,16 @@ def probability_synthetic(ratio: float | None, *, has_real: bool, has_synthetic:
     if not (has_real or has_synthetic):
         raise ValueError("neither a real nor a synthetic pool; at least one wanted")
     if has_real != has_synthetic:
-        if ratio is not None:
-            raise ValueError(f"ratio {ratio:g} with one pool; both wanted, or ratio None")
+        if real_per_synthetic is not None:
+            raise ValueError(
+                f"ratio {real_per_synthetic:g} with one pool; both wanted, or ratio None"
+            )
         return float(has_synthetic)
-    if ratio is None or ratio <= 0:
-        raise ValueError(f"ratio {ratio} with two pools; wanted real segments per synthetic one")
-    return 1.0 / (1.0 + ratio)
+    if real_per_synthetic is None or real_per_synthetic <= 0:
+        raise ValueError(
+            f"ratio {real_per_synthetic} with two pools; wanted real segments per synthetic one"
+        )
+    return 1.0 / (1.0 + real_per_synthetic)
 
 
 def draw(

@@ -22,7 +22,7 @@ class SegmentSource:
         preset: the geometry.
         real: labelled real slices, or None.
         synthetic: generated slices, or None.
-        ratio: real segments per synthetic one where there are both pools, else None.
+        real_per_synthetic: real segments per synthetic one where there are both pools, else None.
         n_classes: structures + 1.
         seed: of the training; a subepoch's segments depend on it and on the subepoch's number.
         device: where the pools are kept and segments are cut.
@@ -37,14 +37,14 @@ class SegmentSource:
         preset: Preset,
         real: Pool | None,
         synthetic: Pool | None,
-        ratio: float | None,
+        real_per_synthetic: float | None,
         n_classes: int,
         seed: int,
         device: torch.device,
     ) -> None:
         self.settings, self.preset, self.seed = settings, preset, seed
         self.probability = probability_synthetic(
-            ratio, has_real=real is not None, has_synthetic=synthetic is not None
+            real_per_synthetic, has_real=real is not None, has_synthetic=synthetic is not None
         )
         pools = (real, synthetic)
         for pool in pools:

@@ -37,19 +37,19 @@ class TrainResult:
     Attributes:
         state: the network's state dict, on the CPU, ready for inference.
         records: one dict of plain numbers for each subepoch.
-        achieved_ratio: real segments per synthetic one; None where none was synthetic.
+        achieved_real_per_synthetic: real segments per synthetic one; None where none was synthetic.
     """
 
     state: dict[str, Tensor]
     records: list[Record]
-    achieved_ratio: float | None
+    achieved_real_per_synthetic: float | None
 
 
 def train_segmenter(
     settings: SegmenterSettings,
     real: Pool | None,
     synthetic: Pool | None,
-    ratio: float | None,
+    real_per_synthetic: float | None,
     n_classes: int,
     *,
     seed: int,
@@ -63,7 +63,7 @@ def train_segmenter(
         settings: preset and training settings.
         real: labelled real slices, or None.
         synthetic: generated slices, or None.
-        ratio: real segments per synthetic one (2.0 for 2:1) where there are both pools, else None.
+        real_per_synthetic: segments drawn (2.0 for 2:1) where there are both pools, else None.
         n_classes: structures + 1.
         seed: of this training.
         store: keeps the state.
@@ -76,7 +76,9 @@ def train_segmenter(
     """
     preset = PRESETS[settings.preset]
     device = torch.device(device)
-    source = SegmentSource(settings, preset, real, synthetic, ratio, n_classes, seed, device)
+    source = SegmentSource(
+        settings, preset, real, synthetic, real_per_synthetic, n_classes, seed, device
+    )
     run = _Run(settings, n_classes, seed, device)
     batches = _batches_per_subepoch(settings)
     n_iterations = settings.epochs * settings.subepochs_per_epoch * batches
@@ -227,7 +229,7 @@ class _Run:
                 for name, tensor in self.net.state_dict().items()
             },
             records=self.records,
-            achieved_ratio=n_real / self.n_synthetic if self.n_synthetic else None,
+            achieved_real_per_synthetic=n_real / self.n_synthetic if self.n_synthetic else None,
         )
 
 

@@ -6,15 +6,18 @@ Loads without torch and numpy.
 from __future__ import annotations
 
 import re
-from fractions import Fraction as Ratio
+from fractions import Fraction
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from gansfer.settings import Count, CountOrZero, Settings
 
 # The label counts at which the paper sets MALPEM beside DeepMedic (III.G).
 PAPER_RIVAL_COUNTS = (1, 6, 24)
+
+
+_NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
 
 
 def real_per_synthetic(ratio: str) -> float:
@@ -23,10 +26,27 @@ def real_per_synthetic(ratio: str) -> float:
     Raises:
         ValueError: the text is not two positive numbers with a colon between.
     """
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?):([0-9]+(?:\.[0-9]+)?)", ratio.strip())
-    if match is None or float(match[1]) <= 0 or float(match[2]) <= 0:
-        raise ValueError(f"ratio {ratio!r} is not of the form real:synthetic, such as '10:1'")
-    return float(Ratio(match[1]) / Ratio(match[2]))
+    return float(_fraction(ratio))
+
+
+def in_lowest_terms(ratio: str) -> str:
+    """`"4:2"` as `"2:1"` and `"2.5:1"` as `"5:2"`: one spelling, so that one ratio is one arm.
+
+    Raises:
+        ValueError: as of `real_per_synthetic`.
+    """
+    fraction = _fraction(ratio)
+    return f"{fraction.numerator}:{fraction.denominator}"
+
+
+def _fraction(ratio: str) -> Fraction:
+    match = re.fullmatch(f"({_NUMBER}):({_NUMBER})", ratio.strip())
+    if match is None or not Fraction(match[1]) or not Fraction(match[2]):
+        raise ValueError(f"ratio {ratio!r} is not of the form real:synthetic, such as 10:1")
+    return Fraction(match[1]) / Fraction(match[2])
+
+
+Ratio = Annotated[str, AfterValidator(in_lowest_terms)]
 
 
 class Ablation(Settings):
@@ -34,7 +54,7 @@ class Ablation(Settings):
 
     fold: CountOrZero = 0
     label_count: Count = 1
-    ratio: str = Field("2:1", description="real to synthetic in the rows with a plus")
+    ratio: Ratio = Field("2:1", description="real to synthetic in the rows with a plus")
 
 
 class Rival(Settings):
@@ -57,7 +77,7 @@ class GridSettings(Settings):
     )
     label_counts: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 3, 6, 12, 24)
     group_size: Count = Field(6, description="labelled subjects a GAN is trained on at most")
-    ratios: tuple[str, ...] = ("100:1", "10:1", "2:1", "1:1")
+    ratios: tuple[Ratio, ...] = ("100:1", "10:1", "2:1", "1:1")
     ablation: Ablation | None = Ablation()
     analysis_fold: Literal["auto"] | CountOrZero = Field(
         "auto", description="whose models segment the full cohort; auto: the rule of III.G"
@@ -91,10 +111,9 @@ class GridSettings(Settings):
 
     @field_validator("ratios")
     @classmethod
-    def _ratios_parse(cls, ratios: tuple[str, ...]) -> tuple[str, ...]:
-        for ratio in ratios:
-            real_per_synthetic(ratio)
-        return ratios
+    def _each_once(cls, ratios: tuple[str, ...]) -> tuple[str, ...]:
+        """`2:1` and `4:2` are one arm, that of the first."""
+        return tuple(dict.fromkeys(ratios))
 
     @model_validator(mode="after")
     def _folds_exist(self) -> GridSettings:
@@ -118,8 +137,6 @@ class GridSettings(Settings):
                 f"ablation.label_count {self.ablation.label_count} is not in label_counts "
                 f"{list(self.label_counts)}"
             )
-        if self.ablation is not None:
-            real_per_synthetic(self.ablation.ratio)
         return self
 
     @model_validator(mode="after")

@@ -8,12 +8,12 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from gansfer.atomic import write_text
 from gansfer.errors import UserError
 from jobs.experiment.model import Experiment
+from jobs.experiment.yaml_file import read_yaml, yaml_text
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
@@ -28,7 +28,7 @@ def load_experiment(path: Path) -> Experiment:
     Raises:
         UserError: the file cannot be read, or a key or value in it is wrong.
     """
-    values = _read_yaml(path)
+    values = read_yaml(path)
     return parse_experiment(_expand(_over_profile(values, path), str(path)), str(path))
 
 
@@ -62,23 +62,7 @@ def save_experiment(experiment: Experiment, path: Path) -> None:
     """
     values = experiment.model_dump(mode="json")
     values["storage"] = str(Path(experiment.storage).expanduser().absolute())
-    write_text(path, yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
-
-
-class _OnceEachLoader(yaml.SafeLoader):
-    """Safe YAML in which no key is given twice: PyYAML would silently keep the last."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen: dict[str, int] = {}
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            if key.value in seen:
-                problem = f"{key.value} is given twice, first on line {seen[key.value]}"
-                raise yaml.composer.ComposerError(problem=problem, problem_mark=key.start_mark)
-            seen[key.value] = key.start_mark.line + 1
-        return node
+    write_text(path, yaml_text(values))
 
 
 def _over_profile(values: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -94,30 +78,8 @@ def _over_profile(values: dict[str, Any], path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: cluster.profile is {profile!r}, expected a file, such as clusters/slurm.yaml"
         )
-    site = _read_yaml(path.parent / _expand(profile, f"{path}: cluster.profile"))
+    site = read_yaml(path.parent / _expand(profile, f"{path}: cluster.profile"))
     return merged(site, {**values, "cluster": own})
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_OnceEachLoader)
-    except FileNotFoundError:
-        near = difflib.get_close_matches(
-            path.name, [p.name for p in path.parent.glob("*.y*ml")], n=1
-        )
-        hint = f"; did you mean {path.parent / near[0]}?" if near else "; check the path"
-        raise UserError(f"{path}: no such experiment file{hint}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); give a YAML file in UTF-8") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise UserError(f"{path}{line}: {problem}; mend the YAML there") from None
-    if not isinstance(values, dict):
-        found = "nothing" if values is None else f"a {type(values).__name__}"
-        raise UserError(f"{path}: holds {found}, expected keys such as name, cohort and grid")
-    return values
 
 
 def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from gansfer.settings import (
 from gansfer.structures import is_sided
 from jobs.experiment.cluster import ClusterSettings, RunSettings
 from jobs.experiment.cohort import CohortSpec, PhantomImages, PropagationReferences
-from jobs.experiment.grid import GridSettings
+from jobs.experiment.grid import GridSettings, in_lowest_terms
 from jobs.experiment.resources import DEFAULT_RESOURCES, STAGES, StageName, StageResources
 
 
@@ -78,15 +78,41 @@ class Experiment(Settings):
 
     def stage_resources(self, stage: StageName) -> StageResources:
         """What a task of `stage` asks of the scheduler."""
-        return self.resources.get(stage, DEFAULT_RESOURCES[stage])
+        asked = self.resources.get(stage, DEFAULT_RESOURCES[stage])
+        return asked.with_options(self.cluster.sbatch)
+
+    @field_validator("analysis")
+    @classmethod
+    def _best_ratio_spelled_as_its_arm(cls, analysis: AnalysisSettings) -> AnalysisSettings:
+        if analysis.best_ratio == "per_label_count":
+            return analysis
+        try:
+            ratio = in_lowest_terms(analysis.best_ratio)
+        except ValueError as error:
+            raise ValueError(f"best_ratio: {error}, or per_label_count") from None
+        return analysis.model_copy(update={"best_ratio": ratio})
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Experiment:
+        self._check_options()
         self._check_ladder()
         self._check_counts()
         self._check_time_limits()
         self._check_sides()
         return self
+
+    def _check_options(self) -> None:
+        for stage in STAGES:
+            try:
+                self.stage_resources(stage)
+            except ValueError as error:
+                raise ValueError(f"sbatch of {stage}: {error}") from None
+        ratio = self.analysis.best_ratio
+        if ratio not in ("per_label_count", *self.grid.ratios):
+            raise ValueError(
+                f"analysis.best_ratio {ratio} is not among grid.ratios, "
+                f"{', '.join(self.grid.ratios) or 'of which there are none'}"
+            )
 
     def _check_ladder(self) -> None:
         try:

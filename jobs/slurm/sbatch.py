@@ -26,7 +26,7 @@ def sbatch_parameters(
 ) -> dict[str, Any]:
     """What submitit is to ask of sbatch."""
     cluster, ask = experiment.cluster, array.ask
-    own = {**cluster.sbatch, **ask.sbatch}
+    own = ask.sbatch  # the site's among them
     memory = {"mem": f"{math.ceil(ask.memory_gb * 1024)}M"}
     options: dict[str, Any] = {
         "requeue": True,

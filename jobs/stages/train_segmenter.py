@@ -51,7 +51,7 @@ def train_segmenter(context: Context) -> Outcome:
         "training_subjects": list(data.training_ids) if arm.uses_real else [],
         "test_subjects": list(test_ids),
         "synthetic_slices": 0 if synthetic is None else len(synthetic.image_nhw),
-        "achieved_real_per_synthetic": result.achieved_ratio,
+        "achieved_real_per_synthetic": result.achieved_real_per_synthetic,
     }
     return Outcome((*context.files.relative(context.files.model), *products), facts)
 

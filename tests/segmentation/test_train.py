@@ -64,7 +64,12 @@ def small(**more: Any) -> SegmenterSettings:
 def trained(
     folder: Path, settings: SegmenterSettings, watch: Silent | None = None, **more: Any
 ) -> TrainResult:
-    call: dict[str, Any] = {"real": discs(4, 0), "synthetic": None, "ratio": None, "seed": 7} | more
+    call: dict[str, Any] = {
+        "real": discs(4, 0),
+        "synthetic": None,
+        "real_per_synthetic": None,
+        "seed": 7,
+    } | more
     store = CheckpointStore(folder, "test")
     return train_segmenter(
         settings, n_classes=3, store=store, watch=watch or Silent(), device="cpu", **call
@@ -75,14 +80,14 @@ def trained(
 def test_a_resumed_training_equals_an_undisturbed_one(
     tmp_path: Path, stops: tuple[int, ...]
 ) -> None:
-    pools: dict[str, Any] = {"synthetic": discs(3, 1), "ratio": 2.0}
+    pools: dict[str, Any] = {"synthetic": discs(3, 1), "real_per_synthetic": 2.0}
     undisturbed = trained(tmp_path / "a", small(), **pools)
     for reports in stops:
         with pytest.raises(StopRequested):
             trained(tmp_path / "b", small(), StopAfter(reports), **pools)
     resumed = trained(tmp_path / "b", small(), **pools)
     assert resumed.records == undisturbed.records
-    assert resumed.achieved_ratio == undisturbed.achieved_ratio
+    assert resumed.achieved_real_per_synthetic == undisturbed.achieved_real_per_synthetic
     assert resumed.state.keys() == undisturbed.state.keys()
     for key, tensor in resumed.state.items():
         assert torch.equal(tensor, undisturbed.state[key]), key
@@ -149,13 +154,13 @@ def test_learns_two_discs(tmp_path: Path) -> None:
 
 def test_the_achieved_ratio_is_counted(tmp_path: Path) -> None:
     settings = small(epochs=1, subepochs_per_epoch=1, segments_per_subepoch=40)
-    mixed = trained(tmp_path / "mixed", settings, synthetic=discs(3, 1), ratio=1.0)
+    mixed = trained(tmp_path / "mixed", settings, synthetic=discs(3, 1), real_per_synthetic=1.0)
     share = mixed.records[-1]["synthetic_share"]
     assert 0.2 < share < 0.8
-    assert mixed.achieved_ratio == pytest.approx((1 - share) / share)
-    assert trained(tmp_path / "real", settings).achieved_ratio is None
+    assert mixed.achieved_real_per_synthetic == pytest.approx((1 - share) / share)
+    assert trained(tmp_path / "real", settings).achieved_real_per_synthetic is None
     synthetic = trained(tmp_path / "synthetic", settings, real=None, synthetic=discs(3, 1))
-    assert synthetic.achieved_ratio == 0.0
+    assert synthetic.achieved_real_per_synthetic == 0.0
 
 
 def test_the_same_seed_repeats_and_another_differs(tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from gansfer.errors import UserError
+from jobs.experiment.arms import arms_of
 from jobs.experiment.grid import real_per_synthetic
 from jobs.experiment.loading import load_experiment, parse_experiment, save_experiment
 from jobs.experiment.model import Experiment
+from jobs.experiment.resources import slurm_hours
 
 ROOT = Path(__file__).resolve().parents[3]
 SMALL: dict[str, Any] = {
@@ -70,7 +72,7 @@ def test_every_config_of_the_project_is_valid(path: Path) -> None:
         ),
         (
             changed(grid={"ratios": ["2-1"]}),
-            "grid.ratios: ratio '2-1' is not of the form real:synthetic, such as '10:1'",
+            "grid.ratios.0: ratio '2-1' is not of the form real:synthetic, such as 10:1",
         ),
         (
             changed(grid={"use_folds": [5]}),
@@ -137,7 +139,7 @@ def test_broken_yaml_names_the_line(tmp_path: Path) -> None:
 def test_yaml_is_read_safely(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("name: !!python/object/apply:os.system ['true']\n")
-    with pytest.raises(UserError, match=r"x.yaml, line 1: could not determine a constructor"):
+    with pytest.raises(UserError, match=r"x.yaml, line 1: the tag !!python.* has no meaning"):
         load_experiment(path)
 
 
@@ -231,3 +233,66 @@ def test_a_resolved_experiment_is_read_the_same_from_any_folder(
 @pytest.mark.parametrize(("ratio", "value"), [("100:1", 100.0), ("2:1", 2.0), ("1:2", 0.5)])
 def test_ratios(ratio: str, value: float) -> None:
     assert real_per_synthetic(ratio) == value
+
+
+def test_one_ratio_is_one_arm_however_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(
+        "name: x\ncohort: {images: {kind: phantom}}\nanalysis: {best_ratio: 6:3}\n"
+        "grid: {ratios: [2:1, '4:2', 2.0:1, 2.5:1], ablation: {ratio: 20:10}}\n"
+    )
+    experiment = load_experiment(path)
+    assert experiment.grid.ratios == ("2:1", "5:2")
+    assert experiment.grid.ablation is not None and experiment.grid.ablation.ratio == "2:1"
+    assert experiment.analysis.best_ratio == "2:1"
+    names = [arm.name for arm in arms_of(experiment, 0, 1)]
+    assert len(set(names)) == len(names) and "ratio-5to2" in names
+
+
+@pytest.mark.parametrize(
+    ("sections", "told"),
+    [
+        ({"analysis": {"best_ratio": "3:1"}}, "analysis.best_ratio 3:1 is not among grid.ratios"),
+        ({"analysis": {"best_ratio": "best"}}, "analysis: best_ratio: ratio 'best' is not of the"),
+        ({"resources": {"prepare": {"time_h": "1:30"}}}, "resources.prepare.time_h: '1:30' may be"),
+        ({"resources": {"prepare": {"time_h": "soon"}}}, "resources.prepare.time_h: input should"),
+        ({"cluster": {"sbatch": {"time": "soon"}}}, "sbatch of prepare: 'soon' is no time limit"),
+        ({"cluster": {"sbatch": {"mem": "much"}}}, "sbatch of prepare: 'much' is no memory of"),
+    ],
+)
+def test_a_time_a_size_or_a_ratio_in_no_known_form_is_a_mistake(
+    sections: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_experiment(changed(**sections), "file.yaml")
+    assert str(caught.value).startswith(f"file.yaml: {told}")
+
+
+@pytest.mark.parametrize(
+    ("text", "hours"),
+    [
+        *[("90", 1.5), ("1:30", 0.025), ("24:00:00", 24), ("1-12", 36), ("1-12:30", 36.5)],
+        *[("2-00:00:36", 48.01), ("0:00:36", 0.01)],
+    ],
+)
+def test_slurms_forms_of_a_time_limit(text: str, hours: float) -> None:
+    assert slurm_hours(text) == pytest.approx(hours)
+
+
+def test_the_limits_among_sbatch_options_are_those_that_are_asked_for() -> None:
+    experiment = parse_experiment(
+        changed(
+            cluster={"sbatch": {"time": "24:00:00", "mem": "64G", "nice": 5}},
+            resources={
+                "train_gan": {"time_h": "1-06:00:00", "sbatch": {"time": 90, "mem": 512}},
+                "aggregate": {"time_h": "2:30:00", "sbatch": {"mem": 0}},
+            },
+        ),
+        "test",
+    )
+    asked = {stage: experiment.stage_resources(stage) for stage in ("prepare", "train_gan")}
+    assert (asked["prepare"].time_minutes, asked["prepare"].memory_gb) == (1440, 64)
+    assert (asked["train_gan"].time_minutes, asked["train_gan"].memory_gb) == (90, 0.5)
+    assert asked["prepare"].sbatch == {"nice": 5}
+    assert experiment.resources["train_gan"].time_h == 30
+    assert experiment.stage_resources("aggregate").sbatch == {"mem": 0, "nice": 5}
