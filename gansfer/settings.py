@@ -135,6 +135,11 @@ class GanSettings(Settings):
         10.0, description="half-life of G's moving average, in thousand images"
     )
     precision: Literal["float32", "bfloat16"] = "float32"
+    max_skipped_fraction: Fraction = Field(
+        0.05,
+        description="share of a network's updates in a phase that may be skipped because their "
+        "gradient is not finite; above it the phase fails. 1: never",
+    )
     phase_1: Phase1Settings = Phase1Settings()
     phase_2: Phase2Settings = Phase2Settings()
     phase_3: Phase3Settings = Phase3Settings()

@@ -110,6 +110,7 @@ TORCH_FREE = [
     "gansfer.seeds",
     "gansfer.atomic",
     "gansfer.gan.schedule",
+    "gansfer.gan.skipping",
     "gansfer.report.page.page",
     "jobs.experiment.model",
     "jobs.experiment.loading",

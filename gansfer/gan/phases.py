@@ -77,6 +77,7 @@ def train_phase_1(
 
     Raises:
         StopRequested: the watch asked to stop; the state has been saved.
+        UserError: too many updates had a gradient that is not finite.
 
     Source: II.B, phase 1. Slices are not augmented (paper silent).
     """
@@ -113,6 +114,7 @@ def train_phase_2(
 
     Raises:
         StopRequested: the watch asked to stop; the state has been saved.
+        UserError: too many updates had a gradient that is not finite.
 
     Source: II.B, phase 2.
     """
@@ -154,6 +156,7 @@ def train_phase_3(
 
     Raises:
         StopRequested: the watch asked to stop; the state has been saved.
+        UserError: too many updates had a gradient that is not finite.
 
     Source: II.B, phase 3. The critics' weights in the loss: paper silent; settings.
     """
@@ -217,6 +220,7 @@ def _gan(
         drift=settings.drift,
         ema_half_life_kimg=settings.ema_half_life_kimg,
         precision=settings.precision,
+        max_skipped_fraction=settings.max_skipped_fraction,
     )
 
 

@@ -12,6 +12,7 @@ Pure Python: no torch, no NumPy.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -21,6 +22,7 @@ from gansfer.settings import GanSettings
 JOINT = "joint"  # phase 1: all channels
 IMAGE = "image"  # D_I: the MR channel
 LABEL = "label"  # D_S: the structures' channels
+GENERATOR = "generator"
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,9 @@ class Moment:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A whole phase: its stretches, in order."""
+    """A whole phase: its number, and its stretches in order."""
 
+    phase: int
     stretches: tuple[Stretch, ...]
 
     @property
@@ -98,6 +101,15 @@ class Schedule:
     def n_images(self) -> int:
         """Images of the phase."""
         return sum(stretch.n_cycles * stretch.minibatch for stretch in self.stretches)
+
+    @property
+    def updates(self) -> dict[str, int]:
+        """Planned updates of each network that learns, the generator's last."""
+        total: Counter[str] = Counter()
+        for stretch in self.stretches:
+            for name, in_a_cycle in stretch.critic_updates.items():
+                total[name] += stretch.n_cycles * in_a_cycle
+        return {**total, GENERATOR: sum(stretch.n_cycles for stretch in self.stretches)}
 
     def at(self, step: int) -> Moment:
         """What happens at a step.
@@ -196,7 +208,7 @@ def phase_1_schedule(settings: GanSettings, slice_px: int) -> Schedule:
             )
             for fades, images, name in lengths
         ]
-    return _in_a_row(stretches)
+    return _in_a_row(1, stretches)
 
 
 def phase_2_schedule(settings: GanSettings, slice_px: int) -> Schedule:
@@ -212,13 +224,14 @@ def phase_2_schedule(settings: GanSettings, slice_px: int) -> Schedule:
         2, 0, n_levels=level + 1, frozen_top_blocks=phase.frozen_top_blocks
     )
     return _in_a_row(
+        2,
         [
             Stretch(n, level, slice_px, minibatch, trainable, {IMAGE: updates})
             for n, updates in (
                 (n_leading, phase.warmup_critic_updates),
                 (n_cycles - n_leading, phase.critic_updates),
             )
-        ]
+        ],
     )
 
 
@@ -245,7 +258,7 @@ def phase_3_schedule(settings: GanSettings, slice_px: int) -> Schedule:
         leads = first < phase.label_warmup_cycles
         updates = {IMAGE: 1, LABEL: phase.label_warmup_critic_updates if leads else 1}
         stretches.append(Stretch(last - first, level, slice_px, minibatch, trainable, updates))
-    return _in_a_row(stretches)
+    return _in_a_row(3, stretches)
 
 
 def _cycles(images: int, minibatch: int) -> int:
@@ -253,7 +266,7 @@ def _cycles(images: int, minibatch: int) -> int:
     return -(-images // minibatch)
 
 
-def _in_a_row(stretches: Sequence[Stretch]) -> Schedule:
+def _in_a_row(phase: int, stretches: Sequence[Stretch]) -> Schedule:
     """Give each stretch its place after those before it; empty ones are dropped."""
     placed: list[Stretch] = []
     step = image = 0
@@ -262,4 +275,4 @@ def _in_a_row(stretches: Sequence[Stretch]) -> Schedule:
             placed.append(replace(stretch, first_step=step, first_image=image))
             step += stretch.n_steps
             image += stretch.n_cycles * stretch.minibatch
-    return Schedule(tuple(placed))
+    return Schedule(phase, tuple(placed))

@@ -19,9 +19,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from gansfer.gan.losses import critic_loss, generator_loss
 from gansfer.gan.networks import Discriminator, Generator
 from gansfer.gan.real_batches import draw_real_batch
-from gansfer.gan.schedule import Moment, Stretch
-
-GENERATOR = "generator"
+from gansfer.gan.schedule import GENERATOR, Moment, Stretch
 
 
 class SkippingAdam(torch.optim.Adam):
@@ -68,6 +66,7 @@ class Gan:
         drift: weight of D(real)^2.
         ema_half_life_kimg: half-life of the average, in thousand images.
         precision: "float32" or "bfloat16".
+        max_skipped_fraction: share of a network's updates in a phase that may be skipped.
         sums: by player, sums of losses since the last record, and as last their count.
         skipped: by player, updates skipped since the phase began.
         records: what has been recorded so far.
@@ -82,6 +81,7 @@ class Gan:
     drift: float
     ema_half_life_kimg: float
     precision: str
+    max_skipped_fraction: float
     sums: dict[str, Tensor] = field(default_factory=dict)
     skipped: dict[str, Tensor] = field(default_factory=dict)
     records: list[dict[str, Any]] = field(default_factory=list)

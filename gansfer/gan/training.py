@@ -5,14 +5,17 @@ Losses are read from the device only when a record is due, about 200 times a str
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from gansfer.checkpoint import CheckpointStore
 from gansfer.gan.real_batches import downsample
 from gansfer.gan.schedule import Moment, Schedule
+from gansfer.gan.skipping import check_skipped, skipped_by_network, skipped_in_words
 from gansfer.gan.steps import Gan, freeze, run_step
 from gansfer.progress import StopRequested, Watch
 
+_log = logging.getLogger(__name__)
 _RECORDS_PER_STRETCH = 200
 _WATCHED = ("loss", "real_score", "fake_score", "gradient_norm")
 
@@ -28,6 +31,7 @@ def train(gan: Gan, schedule: Schedule, *, store: CheckpointStore, watch: Watch)
 
     Raises:
         StopRequested: the watch asked to stop; the state has been saved.
+        UserError: too many updates had a gradient that is not finite.
     """
     kept = store.load()
     step = restore(gan, kept) if kept else 0
@@ -46,9 +50,10 @@ def train(gan: Gan, schedule: Schedule, *, store: CheckpointStore, watch: Watch)
             moment = schedule.at(step)
             run_step(gan, moment, real_sets)
             step += 1
-            watch.report(step, schedule.n_steps, "updates", _note(moment))
+            watch.report(step, schedule.n_steps, "updates", _note(gan, moment))
             if record_is_due(moment):
                 gan.records.append(take_record(gan, moment, step))
+                _refuse_skipping(gan, schedule, moment, step)
             save_if_due(gan, step, store, watch, finished=step == schedule.n_steps)
 
 
@@ -75,6 +80,22 @@ def take_record(gan: Gan, moment: Moment, step: int) -> dict[str, Any]:
         record[f"skipped_{name}"] = int(gan.skipped[name].item())
     gan.sums.clear()
     return record
+
+
+def _refuse_skipping(gan: Gan, schedule: Schedule, moment: Moment, step: int) -> None:
+    """Log what has been skipped at a stretch's end; raise a UserError where it is too much."""
+    where = f"phase {schedule.phase}, {moment.stretch.px} px"
+    check_skipped(
+        gan.records,
+        schedule.updates,
+        gan.max_skipped_fraction,
+        where=where,
+        learning_rate=gan.optimiser.param_groups[0]["lr"],
+        finished=step == schedule.n_steps,
+    )
+    skipped = skipped_by_network(gan.records)
+    if any(skipped.values()) and step == moment.stretch.first_step + moment.stretch.n_steps:
+        _log.warning("%s: %s", where, skipped_in_words(skipped, schedule.updates))
 
 
 def save_if_due(
@@ -135,6 +156,9 @@ def restore(gan: Gan, state: dict[str, Any]) -> int:
     return int(state["step"])
 
 
-def _note(moment: Moment) -> str:
-    side = f"{moment.stretch.px} px"
-    return f"{side}, fading in {moment.alpha:.2f}" if moment.stretch.fades else side
+def _note(gan: Gan, moment: Moment) -> str:
+    note = f"{moment.stretch.px} px"
+    if moment.stretch.fades:
+        note += f", fading in {moment.alpha:.2f}"
+    skipped = sum(skipped_by_network(gan.records).values())
+    return f"{note}, {skipped} updates skipped" if skipped else note

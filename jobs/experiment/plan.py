@@ -225,7 +225,8 @@ def _settings(experiment: Experiment, stage: StageName, cell: Cell) -> dict[str,
             "seed": experiment.seed,
             "cohort": experiment.cohort.model_dump(mode="json", include=keep),
             "grid": {"folds": grid.folds, "group_size": grid.group_size},
-            "gan": experiment.gan.model_dump(mode="json"),
+            # A limit on failing updates changes no result of a phase that ends.
+            "gan": experiment.gan.model_dump(mode="json", exclude={"max_skipped_fraction"}),
         }
     if stage == "synthesise":
         return {"synthesis": experiment.synthesis.model_dump(mode="json")}

@@ -53,7 +53,8 @@ def train_gan(context: Context) -> Outcome:
     labelled = torch.from_numpy(labelled_kchw)
     pool = torch.from_numpy(data.encoded_pool())
     labelling = Labelling.of_cell(context)
-    networks = gan.model_dump(mode="json", exclude={"phase_1", "phase_2", "phase_3"})
+    no_ingredient = {"phase_1", "phase_2", "phase_3", "max_skipped_fraction"}
+    networks = gan.model_dump(mode="json", exclude=no_ingredient)
     others = {key: kept for key, kept in context.task.settings.items() if key != "gan"}
     basis: list[Any] = [others, networks, context.input_digest("prepare")]
 

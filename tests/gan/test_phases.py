@@ -241,7 +241,7 @@ def test_phase_3_starts_from_the_image_critic_of_phase_2(
 
 
 def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path: Path) -> None:
-    settings = _settings()
+    settings = _settings(max_skipped_fraction=1.0)
     poisoned = _slices(10, _CHANNELS, 0)
     poisoned[0] = torch.nan
     result = train_phase_1(settings, poisoned, seed=1, store=_store(tmp_path), watch=Silent())

@@ -115,6 +115,7 @@ def test_a_changed_setting_changes_its_dependents_only(change: dict[str, Any], s
         {"resources": {"train_gan": {"gpus": 4}}},
         {"storage": "/elsewhere"},
         {"name": "other"},
+        {"gan": {"max_skipped_fraction": 0.5}},
     ],
 )
 def test_what_does_not_change_results_changes_no_fingerprint(change: dict[str, Any]) -> None:

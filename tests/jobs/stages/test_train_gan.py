@@ -69,6 +69,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ("change", "first"),
     [
         ({}, None),
+        ({"gan": {"max_skipped_fraction": 0.5}}, None),
         ({"gan": {"phase_3": {"images": 40}}}, 3),
         ({"gan": {"phase_2": {"images": 40}}}, 2),
         ({"gan": {"phase_1": {"fade_images": 40}}}, 1),
