@@ -11,7 +11,7 @@ RUN sh /opt/source/jobs/image/install.sh /opt/source "$REVISION"
 
 FROM ${BASE}
 ARG REVISION=unknown
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 LABEL org.opencontainers.image.title="gansfer" \
       org.opencontainers.image.description="GANsfer Learning: segment medical images with almost no labels" \
       org.opencontainers.image.version="${VERSION}" \

@@ -1,3 +1,3 @@
 """gansfer: GANsfer Learning (Bowles et al. 2018) for medical image segmentation with few labels."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -30,7 +30,8 @@ def write_cohort(
         prepared: subjects in the table's order; may be a generator.
         structures: names of labels 1, 2, ...
         roi: the region that the subjects were prepared in.
-        software: name and version of what prepared them.
+        software: name of what prepared them, without what differs from one version to the next:
+            it is part of the files, and other files mean that all that follows is repeated.
         subjects_per_shard: few large files suit a cluster's file system.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gansfer
 from gansfer.cohort.table import TABLE_NAME
 from gansfer.cohort.writing import write_cohort
 from jobs.inputs.sources import make_source
@@ -28,7 +27,7 @@ def prepare(context: Context) -> Outcome:
         ),
         structures=cohort.structures,
         roi=cohort.roi,
-        software=f"gansfer {gansfer.__version__}",
+        software="gansfer",  # the manifest has the version: a new one must not change the shards
     )
     remove_parts(folder)
     shards = {row.shard for row in rows} | {row.reference_shard for row in rows}

@@ -208,7 +208,7 @@ def prepared_folder(tmp_path: Path) -> tuple[Path, Storage, Plan]:
 
 @pytest.mark.parametrize("name", ["images/s2.nii.gz", "labels/s1.nii.gz", "people.csv"])
 def test_a_file_that_changes_after_it_was_read_makes_prepare_stale(
-    tmp_path: Path, name: str
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, storage, plan = prepared_folder(tmp_path)
     task = plan.by_id["prepare"]
@@ -221,10 +221,13 @@ def test_a_file_that_changes_after_it_was_read_makes_prepare_stale(
         "stale",
         f"{folder / name} was changed after it was read",
     )
+    monkeypatch.setattr("gansfer.__version__", "99.0")
     assert run_task(str(storage.experiment_file), "prepare") == DONE
     assert Ledger(plan, storage, sources=True).done(task)
-    after = storage.read_manifest(task)  # of the same content: what follows is not repeated
+    # Of the same content, by whatever version: what follows is not repeated.
+    after = storage.read_manifest(task)
     assert before and after and after["digest"] == before["digest"]
+    assert before["version"] != after["version"]
 
 
 def test_raw_data_need_not_be_there_once_they_are_prepared(tmp_path: Path) -> None:
