@@ -68,6 +68,16 @@ class EncodingSettings(Settings):
     label_percentile: float = Field(
         99.5, gt=0, le=100, description="label contrast mapped to +1; 0 is mapped to -1"
     )
+    level_percentile: float | None = Field(
+        99.0,
+        gt=50,
+        le=100,
+        description="white-matter level raised so far that this share of every structure's voxels "
+        "has least_contrast; null: the estimate itself, contrast clipped at 0. Paper silent.",
+    )
+    least_contrast: float = Field(
+        0.25, ge=0, lt=1, description="of the above, as a fraction of a structure's mean contrast"
+    )
 
 
 class Phase1Settings(Settings):
@@ -196,11 +206,21 @@ class SynthesisSettings(Settings):
 
     slices_per_phase: Count = Field(10_000, description="Paper silent ('effectively infinite').")
     mask_margin_mm: float = Field(10.0, ge=0)
-    binarise_fraction: Fraction = Field(
-        0.5, description="threshold as a fraction of the structure's mean contrast. Paper silent."
+    binarise_fraction: Fraction | Literal["calibrated"] = Field(
+        "calibrated",
+        description="threshold as a fraction of the structure's mean contrast; calibrated: the "
+        "largest, up to half, that gives the training labels back. Paper silent.",
     )
     closing_radius_mm: float = Field(1.0, ge=0, description="Paper silent; a 3x3 cross at 1 mm.")
-    opening_radius_mm: float = Field(1.0, ge=0, description="Paper silent; a 3x3 cross at 1 mm.")
+    opening_width_mm: float = Field(
+        2.0, ge=0, description="thinner parts may be spurs. Paper silent; 2 x 2 pixels at 1 mm."
+    )
+    spur_length_mm: float = Field(
+        2.0, ge=0, description="thin parts that reach farther from the rest go. Paper silent."
+    )
+    least_area_mm2: float = Field(
+        4.0, ge=0, description="smaller components are specks. Paper silent; 4 pixels at 1 mm."
+    )
     intensity_sd: Positive = Field(2.0, description="kept: mean +/- this many SD of the MR inside")
     keep_percentile: float = Field(75.0, gt=0, le=100, description="of the nearest-image distance")
 

@@ -236,7 +236,8 @@ def test_tests_mirror_the_rooms() -> None:
     known = {room.name for room in house.rooms()}
     for folder in {path.parent for path in (ROOT / "tests").rglob("test_*.py")}:
         name = str(folder.relative_to(ROOT / "tests"))
-        mirrored = {name, f"gansfer/{name}"} & known or name in {".", "slurm", "container"}
+        others = {".", "benchmarks", "slurm", "container"}
+        mirrored = {name, f"gansfer/{name}"} & known or name in others
         assert mirrored, f"tests/{name} is no room of {' or '.join(TOPS)}"
 
 

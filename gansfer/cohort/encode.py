@@ -1,9 +1,11 @@
 """Images and label maps as the channels that the GAN learns, and back (III.A).
 
 Axes legend: K = N * Z slices, C = 1 + S channels, S structures; N subjects, M images of the pool.
-Channel 0 is the MR; channel s + 1 is sign_s * (MR - white matter) inside structure s, 0 elsewhere
-and where that is negative. Every channel has one recorded affine, encoded = (value - offset_c) *
-gain_c, then is clipped to -1..1: the MR's percentiles go to -1 and +1, a label channel's 0 to -1.
+Channel 0 is the MR; channel s + 1 is sign_s * (MR - level) inside structure s, 0 elsewhere and
+where that is negative. The level is the image's white matter plus one shift for all: parts of some
+structures (pallidum, thalamus) are as bright as white matter, and a contrast that is clipped at 0
+cannot be told from background. Every channel has one recorded affine, encoded = (value - offset_c)
+* gain_c, then is clipped to -1..1: the MR's percentiles go to -1 and +1, a label channel's 0 to -1.
 """
 
 from __future__ import annotations
@@ -26,15 +28,17 @@ class ChannelCode:
 
     Attributes:
         structures: names, in the order of label values 1..S.
-        sign_s: -1 where the structure is darker than white matter, else +1.
+        sign_s: -1 where the structure is darker than the level, else +1.
         offset_c: value that is encoded as 0, z-score units.
         gain_c: encoded units per z-score unit.
+        white_matter_shift: level minus white matter, z-score units.
     """
 
     structures: tuple[str, ...]
     sign_s: tuple[int, ...]
     offset_c: tuple[float, ...]
     gain_c: tuple[float, ...]
+    white_matter_shift: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Give the code as plain lists and numbers, for JSON."""
@@ -43,6 +47,7 @@ class ChannelCode:
             "sign_s": list(self.sign_s),
             "offset_c": list(self.offset_c),
             "gain_c": list(self.gain_c),
+            "white_matter_shift": self.white_matter_shift,
         }
 
     @classmethod
@@ -53,6 +58,7 @@ class ChannelCode:
             sign_s=tuple(int(sign) for sign in value["sign_s"]),
             offset_c=tuple(float(offset) for offset in value["offset_c"]),
             gain_c=tuple(float(gain) for gain in value["gain_c"]),
+            white_matter_shift=float(value["white_matter_shift"]),
         )
 
     def encode(
@@ -73,8 +79,9 @@ class ChannelCode:
         channels_nczhw = np.empty((n, 1 + len(self.structures), z, h, w), np.float32)
         n_clipped_c = np.zeros(1 + len(self.structures), np.int64)
         channels_nczhw[:, 0], n_clipped_c[0] = self._affine(image_nzhw, 0)
+        level_n = np.asarray(white_matter_n, np.float32) + np.float32(self.white_matter_shift)
         for s in range(len(self.structures)):
-            contrast_nzhw = _contrast(image_nzhw, label_nzhw, white_matter_n, s, self.sign_s[s])
+            contrast_nzhw = _contrast(image_nzhw, label_nzhw, level_n, s, self.sign_s[s])
             channels_nczhw[:, s + 1], n_clipped_c[s + 1] = self._affine(contrast_nzhw, s + 1)
         channels_kchw = channels_nczhw.swapaxes(1, 2).reshape(n * z, -1, h, w)
         return np.ascontiguousarray(channels_kchw), n_clipped_c
@@ -106,8 +113,10 @@ def fit_code(
     structures: Sequence[str],
     mr_percentiles: tuple[float, float],
     label_percentile: float,
+    level_percentile: float | None = None,
+    least_contrast: float = 0.0,
 ) -> ChannelCode:
-    """Fit the code of a group: signs and label ranges from its own labelled subjects only.
+    """Fit the code of a group: level, signs and label ranges from its own labelled subjects only.
 
     Args:
         image_nzhw: z-scored images of the group's labelled subjects.
@@ -117,6 +126,8 @@ def fit_code(
         structures: names, in the order of label values.
         mr_percentiles: percentiles of labelled and pool voxels that are mapped to -1 and +1.
         label_percentile: percentile of a structure's contrast that is mapped to +1.
+        level_percentile: see `white_matter_shift`; None: the level is white matter itself.
+        least_contrast: see `white_matter_shift`.
 
     Raises:
         UserError: a structure is absent in the group, or a range is empty.
@@ -128,18 +139,15 @@ def fit_code(
             f"encoding: the MR's percentiles {mr_percentiles[0]:g} and {mr_percentiles[1]:g} are "
             f"both {low:g}; are the images empty, or mr_percentiles in the wrong order?"
         )
+    from_white_s = _from_white_matter(image_nzhw, label_nzhw, white_matter_n, structures)
+    shift = 0.0
+    if level_percentile is not None:
+        shift = white_matter_shift(from_white_s, level_percentile, least_contrast)
     sign_s, range_s = [], []
-    for s, name in enumerate(structures):
-        inside_nzhw = label_nzhw == s + 1
-        if not inside_nzhw.any():
-            raise UserError(
-                f"encoding: no voxel of {name} in the group's {len(label_nzhw)} labelled "
-                "subjects; look at their label maps, protocol and region of interest"
-            )
-        difference = image_nzhw - np.asarray(white_matter_n, np.float32)[:, None, None, None]
-        sign = -1 if float(difference[inside_nzhw].mean(dtype=np.float64)) < 0 else 1
-        contrast = np.maximum(sign * difference[inside_nzhw], 0.0)
-        top = float(np.percentile(contrast, label_percentile))
+    for name, from_white_m in zip(structures, from_white_s, strict=True):
+        from_level_m = from_white_m - np.float32(shift)
+        sign = -1 if float(from_level_m.mean(dtype=np.float64)) < 0 else 1
+        top = float(np.percentile(np.maximum(sign * from_level_m, 0.0), label_percentile))
         if not top > 0:
             raise UserError(
                 f"encoding: {name} has no contrast to white matter in the group; "
@@ -152,16 +160,58 @@ def fit_code(
         sign_s=tuple(sign_s),
         offset_c=((low + high) / 2, *(top / 2 for top in range_s)),
         gain_c=(2 / (high - low), *(2 / top for top in range_s)),
+        white_matter_shift=shift,
     )
 
 
-def _contrast(
+def white_matter_shift(
+    from_white_s: Sequence[Floats], percentile: float, least_contrast: float
+) -> float:
+    """How far the level must lie beyond white matter for every structure to show against it.
+
+    The level moves away from the structures (up where they are on average darker than white
+    matter, as in T1 images; else down), never towards them, until in each structure `percentile`
+    per cent of the voxels have at least `least_contrast` times the structure's mean contrast. The
+    channels stay linear in the MR, which couples them to it (III.A). Paper silent.
+
+    Args:
+        from_white_s: MR - white matter of the voxels of each structure.
+        percentile: per cent of a structure's voxels, such as 99.
+        least_contrast: 0 <= fraction < 1; 0 asks for a positive contrast only.
+    """
+    direction = 1.0 if np.mean([float(inside_m.mean()) for inside_m in from_white_s]) < 0 else -1.0
+    shifts = [0.0]
+    for inside_m in from_white_s:
+        towards_m = direction * inside_m.astype(np.float64)
+        nearest = float(np.percentile(towards_m, percentile))
+        # shift - nearest = least_contrast * (shift - mean)
+        shifts.append((nearest - least_contrast * towards_m.mean()) / (1.0 - least_contrast))
+    return direction * float(max(shifts))
+
+
+def _from_white_matter(
     image_nzhw: Floats,
     label_nzhw: npt.NDArray[np.uint8],
     white_matter_n: Floats,
-    s: int,
-    sign: int,
+    structures: Sequence[str],
+) -> list[Floats]:
+    """MR - white matter of each structure's voxels."""
+    difference_nzhw = image_nzhw - np.asarray(white_matter_n, np.float32)[:, None, None, None]
+    from_white_s = []
+    for s, name in enumerate(structures):
+        inside_nzhw = label_nzhw == s + 1
+        if not inside_nzhw.any():
+            raise UserError(
+                f"encoding: no voxel of {name} in the group's {len(label_nzhw)} labelled "
+                "subjects; look at their label maps, protocol and region of interest"
+            )
+        from_white_s.append(difference_nzhw[inside_nzhw])
+    return from_white_s
+
+
+def _contrast(
+    image_nzhw: Floats, label_nzhw: npt.NDArray[np.uint8], level_n: Floats, s: int, sign: int
 ) -> Floats:
-    """Signed contrast to white matter inside structure `s`, not yet clipped at 0; 0 outside."""
-    white_n111 = np.asarray(white_matter_n, np.float32)[:, None, None, None]
-    return np.where(label_nzhw == s + 1, sign * (image_nzhw - white_n111), np.float32(0.0))
+    """Signed contrast to the level inside structure `s`, not yet clipped at 0; 0 outside."""
+    from_level_nzhw = image_nzhw - level_n[:, None, None, None]
+    return np.where(label_nzhw == s + 1, sign * from_level_nzhw, np.float32(0.0))

@@ -1,6 +1,6 @@
 """From generated contrast channels to one clean label map per slice (III.B, Fig. 3).
 
-mask -> binarise -> close and fill holes -> intensity gate -> fill holes -> open.
+mask -> binarise -> close and fill holes -> intensity gate -> fill holes -> drop spurs and specks.
 
 A pixel belongs to one structure at most after every step. Closing and filling only claim pixels
 that are still background; where two structures claim one pixel, the stronger contrast takes it.
@@ -21,6 +21,7 @@ from scipy import ndimage
 
 from gansfer.errors import UserError
 from gansfer.progress import Silent, StopRequested, Watch
+from gansfer.synthesis.morphology import close_gaps, disk, drop_specks, drop_spurs, fill_holes
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.floating]
@@ -36,17 +37,22 @@ class PostprocessRule:
     Attributes:
         mean_contrast_s: [S] mean labelled contrast of each structure, see `mean_contrast`.
         spacing_hw_mm: row and column spacing of the slices.
-        binarise_fraction: threshold as a fraction of `mean_contrast_s`. Paper silent; 0.5.
+        binarise_fraction: threshold as a fraction of `mean_contrast_s`, one for all or [S]; see
+            `calibrated_fractions`. Paper silent.
         closing_radius_mm: radius of the closing disk. Paper silent; 1 mm.
-        opening_radius_mm: radius of the opening disk. Paper silent; 1 mm.
+        opening_width_mm: thinner parts may be spurs. Paper silent; 2 mm.
+        spur_length_mm: thin parts that reach farther go. Paper silent; 2 mm.
+        least_area_mm2: smaller components go. Paper silent; 4 mm2.
         intensity_sd: pixels kept by the gate: mean +/- this many SD (III.B: 2).
     """
 
     mean_contrast_s: npt.NDArray[np.float64]
     spacing_hw_mm: tuple[float, float]
-    binarise_fraction: float = 0.5
+    binarise_fraction: float | npt.NDArray[np.float64] = 0.5
     closing_radius_mm: float = 1.0
-    opening_radius_mm: float = 1.0
+    opening_width_mm: float = 2.0
+    spur_length_mm: float = 2.0
+    least_area_mm2: float = 4.0
     intensity_sd: float = 2.0
 
 
@@ -60,7 +66,7 @@ class PostprocessSteps:
         filled_khw: after closing and hole filling (D).
         gated_khw: after the intensity gate (E).
         refilled_khw: after the second hole filling.
-        label_khw: after opening, the result (F).
+        label_khw: without spurs and specks, the result (F).
     """
 
     masked_kshw: Floats
@@ -105,23 +111,6 @@ def mean_contrast(contrast_nshw: Floats, label_nhw: Labels) -> npt.NDArray[np.fl
     return np.array(
         [inside.mean(dtype=np.float64) if inside.size else np.nan for inside in inside_s]
     )
-
-
-def disk(radius_mm: float, spacing_hw_mm: tuple[float, float]) -> Bools:
-    """The pixels whose centre is within `radius_mm` of the middle one: a structuring element.
-
-    1 mm at 1 mm pixels is the 3 x 3 cross. A radius below the spacing gives the single middle
-    pixel, with which opening and closing change nothing: so no structure that is two or three
-    pixels wide at 2 mm (accumbens) vanishes by a radius meant for 1 mm.
-
-    Args:
-        radius_mm: radius, 0 or more.
-        spacing_hw_mm: row and column spacing.
-    """
-    reach_h, reach_w = (int(radius_mm / side_mm + 1e-6) for side_mm in spacing_hw_mm)
-    row_mm = np.arange(-reach_h, reach_h + 1)[:, None] * spacing_hw_mm[0]
-    column_mm = np.arange(-reach_w, reach_w + 1)[None, :] * spacing_hw_mm[1]
-    return row_mm**2 + column_mm**2 <= radius_mm**2 * (1.0 + 1e-6) + 1e-12
 
 
 def postprocess(
@@ -179,12 +168,11 @@ def postprocess_steps(
     binarised_khw = _binarise(strength_kshw, rule.binarise_fraction)
 
     closing = disk(rule.closing_radius_mm, rule.spacing_hw_mm)
-    closed_khw = _grow(binarised_khw, strength_kshw, lambda own_khw: _close(own_khw, closing))
-    filled_khw = _grow(closed_khw, strength_kshw, _fill_holes)
+    closed_khw = _grow(binarised_khw, strength_kshw, lambda own_khw: close_gaps(own_khw, closing))
+    filled_khw = _grow(closed_khw, strength_kshw, fill_holes)
     gated_khw = _gate(filled_khw, image_khw, contrast_kshw.shape[1], rule.intensity_sd)
-    refilled_khw = _grow(gated_khw, strength_kshw, _fill_holes)
-    opening = disk(rule.opening_radius_mm, rule.spacing_hw_mm)
-    label_khw = _open(refilled_khw, contrast_kshw.shape[1], opening)
+    refilled_khw = _grow(gated_khw, strength_kshw, fill_holes)
+    label_khw = _without_spurs_and_specks(refilled_khw, contrast_kshw.shape[1], rule)
     return PostprocessSteps(
         masked_kshw=np.where(mask_kshw, contrast_kshw, 0),
         binarised_khw=binarised_khw,
@@ -206,11 +194,13 @@ def _check_mean_contrast(mean_contrast_s: npt.NDArray[np.float64], mask_szhw: Bo
         )
 
 
-def _binarise(strength_kshw: Floats, fraction: float) -> Labels:
-    """The strongest structure of each pixel where it exceeds the threshold, else background."""
-    winner_khw = strength_kshw.argmax(axis=1)
-    peak_khw = np.take_along_axis(strength_kshw, winner_khw[:, None], axis=1)[:, 0]
-    return np.where(peak_khw > fraction, winner_khw + 1, 0).astype(np.uint8)
+def _binarise(strength_kshw: Floats, fraction: float | npt.NDArray[np.float64]) -> Labels:
+    """The strongest of the structures that exceed their thresholds in a pixel, else background."""
+    fraction_s11 = np.broadcast_to(fraction, strength_kshw.shape[1])[:, None, None]
+    claimed_kshw = np.where(strength_kshw <= fraction_s11, -np.inf, strength_kshw)  # NaN stays
+    winner_khw = claimed_kshw.argmax(axis=1)
+    peak_khw = np.take_along_axis(claimed_kshw, winner_khw[:, None], axis=1)[:, 0]
+    return np.where(peak_khw > -np.inf, winner_khw + 1, 0).astype(np.uint8)
 
 
 def _grow(label_khw: Labels, strength_kshw: Floats, enlarge: Callable[[Bools], Bools]) -> Labels:
@@ -226,23 +216,6 @@ def _grow(label_khw: Labels, strength_kshw: Floats, enlarge: Callable[[Bools], B
     return grown_khw
 
 
-def _close(own_khw: Bools, footprint: Bools) -> Bools:
-    """Closing in plane, on a field enlarged by the footprint's reach: true up to the border."""
-    if footprint.size == 1:
-        return own_khw
-    reach_h, reach_w = footprint.shape[0] // 2, footprint.shape[1] // 2
-    padded_khw = np.pad(own_khw, ((0, 0), (reach_h, reach_h), (reach_w, reach_w)))
-    closed_khw = ndimage.binary_closing(padded_khw, footprint[None])
-    height, width = own_khw.shape[1:]
-    return closed_khw[:, reach_h : reach_h + height, reach_w : reach_w + width]
-
-
-def _fill_holes(own_khw: Bools) -> Bools:
-    """Fill what each slice's background (4-connected) cannot reach from the border."""
-    in_plane = ndimage.generate_binary_structure(2, 1)[None]
-    return ndimage.binary_fill_holes(own_khw, in_plane)
-
-
 def _gate(label_khw: Labels, image_khw: Floats, n_structures: int, n_sd: float) -> Labels:
     """Drop pixels beyond mean +/- n_sd SD of the MR within their structure, slice by slice."""
     n_groups = n_structures + 1
@@ -256,11 +229,15 @@ def _gate(label_khw: Labels, image_khw: Floats, n_structures: int, n_sd: float) 
     return np.where(inside_m.reshape(label_khw.shape), label_khw, 0).astype(np.uint8)
 
 
-def _open(label_khw: Labels, n_structures: int, footprint: Bools) -> Labels:
-    """Opening in plane of each structure; beyond the border is background."""
-    if footprint.size == 1:
-        return label_khw.copy()
-    opened_khw = np.zeros_like(label_khw)
+def _without_spurs_and_specks(
+    label_khw: Labels, n_structures: int, rule: PostprocessRule
+) -> Labels:
+    """What the paper's opening is for, by size and shape; see `drop_spurs`, `drop_specks`."""
+    cleaned_khw = np.zeros_like(label_khw)
+    spacing_hw_mm = rule.spacing_hw_mm
     for s in range(n_structures):
-        opened_khw[ndimage.binary_opening(label_khw == s + 1, footprint[None])] = s + 1
-    return opened_khw
+        own_khw = drop_spurs(
+            label_khw == s + 1, rule.opening_width_mm, rule.spur_length_mm, spacing_hw_mm
+        )
+        cleaned_khw[drop_specks(own_khw, rule.least_area_mm2, spacing_hw_mm)] = s + 1
+    return cleaned_khw

@@ -26,7 +26,7 @@ from jobs.experiment.model import Experiment
 from jobs.experiment.resources import STAGES, StageName
 
 # Raised when the products of the same settings are no longer the same thing.
-PRODUCT_FORMAT = 2
+PRODUCT_FORMAT = 3
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gansfer.progress import Watch
+from gansfer.synthesis.calibration import fitted_rule
 from gansfer.synthesis.neighbours import nearest_slice_number
-from gansfer.synthesis.postprocess import (
-    PostprocessRule,
-    mean_contrast,
-    postprocess,
-    structure_masks,
-)
+from gansfer.synthesis.postprocess import PostprocessRule, postprocess, structure_masks
 from jobs.stages.context import Context
 
 Floats = npt.NDArray[np.float32]
@@ -44,27 +40,22 @@ class Labelling:
         """Masks from all available labels of the cell; thresholds from its group's contrast."""
         data, settings = context.data, context.experiment.synthesis
         spacing_zhw_mm = context.cohort.spacing_zhw_mm
-        group_labels_nzhw = context.cohort.labels(data.group_ids)
         _, contrast_kshw = data.code.decode(data.encoded_group()[0])
-        return cls(
-            training_nzhw=data.training_images_nzhw,
-            mask_szhw=structure_masks(
-                data.training_labels_nzhw,
-                len(context.cohort.structures),
-                settings.mask_margin_mm,
-                spacing_zhw_mm,
-            ),
-            rule=PostprocessRule(
-                mean_contrast_s=mean_contrast(
-                    contrast_kshw, group_labels_nzhw.reshape(-1, *group_labels_nzhw.shape[2:])
-                ),
-                spacing_hw_mm=spacing_zhw_mm[1:],
-                binarise_fraction=settings.binarise_fraction,
-                closing_radius_mm=settings.closing_radius_mm,
-                opening_radius_mm=settings.opening_radius_mm,
-                intensity_sd=settings.intensity_sd,
-            ),
+        mask_szhw = structure_masks(
+            data.training_labels_nzhw,
+            len(context.cohort.structures),
+            settings.mask_margin_mm,
+            spacing_zhw_mm,
         )
+        rule = fitted_rule(
+            context.cohort.images(data.group_ids),
+            context.cohort.labels(data.group_ids),
+            contrast_kshw,
+            mask_szhw,
+            spacing_zhw_mm[1:],
+            settings,
+        )
+        return cls(data.training_images_nzhw, mask_szhw, rule)
 
     def slice_index(self, image_khw: Floats) -> npt.NDArray[np.int64]:
         """Slice number of each image: that of the nearest real training slice."""

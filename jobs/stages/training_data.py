@@ -101,6 +101,8 @@ class CellData:
             self.cohort.structures,
             encoding.mr_percentiles,
             encoding.label_percentile,
+            encoding.level_percentile,
+            encoding.least_contrast,
         )
 
     def encoded_group(self) -> tuple[Floats, list[int]]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gansfer.cohort.encode import ChannelCode, fit_code
+from gansfer.cohort.encode import ChannelCode, fit_code, white_matter_shift
 from gansfer.errors import UserError
 
 STRUCTURES = ("dark", "bright")
@@ -111,7 +111,8 @@ def test_images_alone_are_encoded_as_channel_zero() -> None:
 
 
 def test_code_survives_json() -> None:
-    code = fitted()
+    code = fitted(level_percentile=99.0)
+    assert code.white_matter_shift != 0
     assert ChannelCode.from_dict(json.loads(json.dumps(code.to_dict()))) == code
 
 
@@ -139,3 +140,47 @@ def test_structure_as_bright_as_white_matter_is_refused() -> None:
     image_nzhw = np.where(label_nzhw == 1, white_n[:, None, None, None], image_nzhw)
     with pytest.raises(UserError, match="dark has no contrast to white matter"):
         fit_code(image_nzhw, label_nzhw, white_n, pool_mzhw, STRUCTURES, (1.0, 95.0), 90.0)
+
+
+def test_shift_is_just_enough_for_the_structure_that_needs_most() -> None:
+    rng = np.random.default_rng(0)
+    dark_m = rng.normal(-1.5, 0.3, 5000).astype(np.float32)
+    like_white_m = rng.normal(-0.2, 0.2, 5000).astype(np.float32)
+    for least in (0.0, 0.25):
+        shift = white_matter_shift([dark_m, like_white_m], 99.0, least)
+        contrast_m = shift - like_white_m.astype(np.float64)
+        assert (contrast_m > least * contrast_m.mean()).mean() == pytest.approx(0.99, abs=2e-4)
+        assert shift > 0
+        # Where structures are brighter than white matter (T2), the level goes down as far.
+        mirrored = white_matter_shift([-dark_m, -like_white_m], 99.0, least)
+        assert mirrored == pytest.approx(-shift)
+    assert white_matter_shift([dark_m], 99.0, 0.0) == 0.0
+
+
+def test_a_structure_like_white_matter_is_kept_whole_and_stays_linear_in_the_mr() -> None:
+    rng = np.random.default_rng(1)
+    label_nzhw = rng.integers(0, 3, (2, 4, 20, 20)).astype(np.uint8)
+    white_n = np.array([1.0, 1.2], np.float32)
+    image_nzhw = (white_n[:, None, None, None] + rng.normal(0, 0.2, label_nzhw.shape)).astype(
+        np.float32
+    )
+    image_nzhw[label_nzhw == 1] -= 1.5
+    image_nzhw[label_nzhw == 2] -= 0.1
+    kept = {}
+    for percentile in (None, 99.0):
+        code = fit_code(
+            image_nzhw, label_nzhw, white_n, image_nzhw[:0], STRUCTURES, (0.0, 100.0), 100.0,
+            percentile, 0.25,
+        )  # fmt: skip
+        _, contrast_kshw = code.decode(code.encode(image_nzhw, label_nzhw, white_n)[0])
+        own_khw = (label_nzhw == 2).reshape(-1, 20, 20)
+        value_m = contrast_kshw[:, 1][own_khw]
+        kept[percentile] = (value_m > 0.25 * value_m.mean()).mean()
+    assert kept[None] < 0.75
+    assert kept[99.0] > 0.985
+    below_level_m = (white_n[:, None, None, None] + code.white_matter_shift - image_nzhw).reshape(
+        -1, 20, 20
+    )[own_khw]
+    above_m = below_level_m > 0
+    np.testing.assert_allclose(value_m[above_m], below_level_m[above_m], atol=1e-5)
+    assert code.sign_s == (-1, -1)

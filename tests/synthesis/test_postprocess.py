@@ -10,7 +10,6 @@ from gansfer.progress import Silent, StopRequested
 from gansfer.synthesis.postprocess import (
     PostprocessRule,
     PostprocessSteps,
-    disk,
     mean_contrast,
     postprocess,
     postprocess_steps,
@@ -32,7 +31,8 @@ def _rule(n_structures: int = 2, **changes: Any) -> PostprocessRule:
         "mean_contrast_s": np.ones(n_structures),
         "spacing_hw_mm": (1.0, 1.0),
         "closing_radius_mm": 0.0,
-        "opening_radius_mm": 0.0,
+        "opening_width_mm": 0.0,
+        "least_area_mm2": 0.0,
         "intensity_sd": 100.0,
     }
     return PostprocessRule(**(numbers | changes))
@@ -286,50 +286,44 @@ def test_outlier_at_the_rim_goes_and_one_inside_is_filled_again() -> None:
     _assert_drawn(steps.refilled_khw, "....... .11.11. .11111. .11111. .11111. .11111. .......")
 
 
-# --- opening -----------------------------------------------------------------------------------
+# --- spurs and specks --------------------------------------------------------------------------
 
 
-def test_opening_drops_specks_and_spurs() -> None:
+def test_spurs_and_specks_go_and_thin_structures_stay() -> None:
     before = """
-    ...........
-    .1......22.
-    ....1......
-    ...111.....
-    ..1111111..
-    ...111.....
-    ....1......
-    ...........
+    ..............
+    .1.......2....
+    ......1..2....
+    ......1..2.22.
+    ......1..2....
+    ...1111.......
+    ...11111......
+    ...1111.......
+    ..............
     """
     after = """
-    ...........
-    ...........
-    ....1......
-    ...111.....
-    ..11111....
-    ...111.....
-    ....1......
-    ...........
+    ..............
+    .........2....
+    .........2....
+    .........2....
+    .........2....
+    ...1111.......
+    ...11111......
+    ...1111.......
+    ..............
     """
-    _assert_drawn(_steps(before, opening_radius_mm=1.0).label_khw, after)
+    steps = _steps(before, opening_width_mm=2.0, spur_length_mm=2.0, least_area_mm2=3.0)
+    _assert_drawn(steps.refilled_khw, before)
+    _assert_drawn(steps.label_khw, after)
 
 
-def test_tiny_structures_survive_a_radius_below_the_spacing() -> None:
-    tiny = "..... .11.. .11.2 ....."
-    steps = _steps(tiny, closing_radius_mm=1.0, opening_radius_mm=1.0, spacing_hw_mm=(2.0, 2.0))
+def test_at_2_mm_nothing_of_a_pixels_width_is_a_spur() -> None:
+    tiny = "..... .1... .1.22 .1.2."
+    spacing_hw_mm = (2.0, 2.0)
+    steps = _steps(tiny, spacing_hw_mm=spacing_hw_mm, opening_width_mm=2.0, least_area_mm2=12.0)
     _assert_drawn(steps.label_khw, tiny)
-
-
-def test_radii_are_millimetres_on_an_anisotropic_grid() -> None:
-    assert disk(1.0, (1.0, 1.0)).astype(int).tolist() == [[0, 1, 0], [1, 1, 1], [0, 1, 0]]
-    assert disk(1.0, (2.0, 2.0)).tolist() == [[True]]
-    assert disk(0.0, (1.0, 1.0)).tolist() == [[True]]
-    assert disk(2.0, (2.0, 1.0)).astype(int).tolist() == [
-        [0, 0, 1, 0, 0],
-        [1, 1, 1, 1, 1],
-        [0, 0, 1, 0, 0],
-    ]
-    assert disk(1.5, (1.0, 1.0)).all() and disk(1.5, (1.0, 1.0)).shape == (3, 3)
-    assert disk(0.3, (0.1, 0.1)).shape == (7, 7)
+    less = _steps(tiny, spacing_hw_mm=spacing_hw_mm, opening_width_mm=2.0, least_area_mm2=13.0)
+    assert not less.label_khw.any()
 
 
 # --- all together ------------------------------------------------------------------------------
@@ -347,7 +341,9 @@ def _noise(
 
 def test_no_step_labels_outside_the_mask_and_only_growing_steps_grow() -> None:
     image_khw, contrast_kshw, slice_index_k, mask_szhw = _noise()
-    rule = _rule(3, closing_radius_mm=1.0, opening_radius_mm=1.0, intensity_sd=1.5)
+    rule = _rule(
+        3, closing_radius_mm=1.0, opening_width_mm=2.0, least_area_mm2=3.0, intensity_sd=1.5
+    )
     steps = postprocess_steps(image_khw, contrast_kshw, slice_index_k, mask_szhw, rule)
     stages = [steps.binarised_khw, steps.filled_khw, steps.gated_khw, steps.refilled_khw]
     stages.append(steps.label_khw)
@@ -362,7 +358,9 @@ def test_no_step_labels_outside_the_mask_and_only_growing_steps_grow() -> None:
 
 def test_slices_do_not_touch_each_other_nor_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     image_khw, contrast_kshw, slice_index_k, mask_szhw = _noise()
-    rule = _rule(3, closing_radius_mm=1.0, opening_radius_mm=1.0, intensity_sd=2.0)
+    rule = _rule(
+        3, closing_radius_mm=1.0, opening_width_mm=2.0, least_area_mm2=3.0, intensity_sd=2.0
+    )
     together_khw = postprocess(image_khw, contrast_kshw, slice_index_k, mask_szhw, rule)
     assert together_khw.dtype == np.uint8
     monkeypatch.setattr("gansfer.synthesis.postprocess._SLICES_AT_ONCE", 4)
@@ -396,6 +394,13 @@ def test_structure_without_labels_is_never_assigned_and_needs_no_contrast() -> N
 def test_labelled_structure_without_contrast_is_an_error(mean: float) -> None:
     with pytest.raises(UserError, match=r"structure number 2 of 2: mean labelled contrast is"):
         _steps("12", mean_contrast_s=np.array([1.0, mean]))
+
+
+def test_each_structure_has_its_own_threshold_and_only_those_above_it_compete() -> None:
+    # Third: 2 is the stronger, but below its own threshold.
+    contrast_shw = np.array([[[0.3, 0.1, 0.3]], [[0.2, 0.5, 0.4]]])
+    steps = _steps("...", contrast_shw=contrast_shw, binarise_fraction=np.array([0.25, 0.45]))
+    assert steps.binarised_khw.tolist() == [[[1, 2, 1]]]
 
 
 def test_pixels_that_are_not_finite_are_background() -> None:

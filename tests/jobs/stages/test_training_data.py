@@ -165,6 +165,8 @@ def test_the_code_is_of_the_group_alone(folder: Path) -> None:
         ("a", "b"),
         cell.experiment.cohort.encoding.mr_percentiles,
         cell.experiment.cohort.encoding.label_percentile,
+        cell.experiment.cohort.encoding.level_percentile,
+        cell.experiment.cohort.encoding.least_contrast,
     )
 
 

@@ -33,7 +33,11 @@ from tests.three_subjects import (
 N_SLICES = SHAPE_ZHW[0]
 MARGIN_MM = 2.0
 SETTINGS = SynthesisSettings(
-    mask_margin_mm=MARGIN_MM, closing_radius_mm=0.0, opening_radius_mm=0.0, intensity_sd=2.0
+    mask_margin_mm=MARGIN_MM,
+    closing_radius_mm=0.0,
+    opening_width_mm=0.0,
+    least_area_mm2=0.0,
+    intensity_sd=2.0,
 )
 
 
