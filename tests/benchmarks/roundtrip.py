@@ -108,8 +108,8 @@ def round_trip(
 
 def overall_dsc(one_khw: Labels, other_khw: Labels) -> float:
     """All structures as one foreground, each pixel with its right number."""
-    both = np.count_nonzero((one_khw > 0) & (one_khw == other_khw))
-    return 2.0 * both / max(1, np.count_nonzero(one_khw) + np.count_nonzero(other_khw))
+    both = int(((one_khw > 0) & (one_khw == other_khw)).sum())
+    return 2.0 * both / max(1, int((one_khw > 0).sum() + (other_khw > 0).sum()))
 
 
 def measured(
