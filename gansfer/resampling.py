@@ -93,6 +93,20 @@ def box_corners(shape: Sequence[int]) -> npt.NDArray[np.int64]:
     return np.array(list(itertools.product(*[(0, n - 1) for n in shape])))
 
 
+def offset_voxels(moved_ras: Affine, affine_ras: Affine, shape_xyz: Sequence[int]) -> float:
+    """Largest distance between a grid's corners placed by one affine and by another.
+
+    Args:
+        moved_ras: [4, 4] voxel index -> RAS mm.
+        affine_ras: [4, 4] another; the distance is in its voxels.
+        shape_xyz: of the grid.
+    """
+    corner_83 = box_corners(shape_xyz)
+    voxel_from_moved = np.linalg.inv(affine_ras) @ moved_ras
+    off_83 = apply_affine(voxel_from_moved, corner_83) - corner_83
+    return float(np.linalg.norm(off_83, axis=1).max())
+
+
 def _grids_coincide(voxel_from_out: Affine) -> bool:
     """Whether every output voxel is an input voxel (axes may be permuted and flipped)."""
     matrix, offset = voxel_from_out[:3, :3], voxel_from_out[:3, 3]

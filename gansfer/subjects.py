@@ -54,11 +54,16 @@ class Volume:
         array_xyz: voxels, in the file's own axis order.
         affine_ras: [4, 4] voxel index -> RAS millimetres.
         placed: the file's header says where it lies; Analyze's cannot, and some NIfTI do not.
+        slope, intercept: values are slope times what the file stores, plus intercept.
+        notes: what is odd with the file, though it can be used; one line each.
     """
 
     array_xyz: npt.NDArray[np.generic]
     affine_ras: npt.NDArray[np.float64]
     placed: bool = True
+    slope: float = 1.0
+    intercept: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ class RawSubject:
         in_common_space: the image is already in the common space; no registration.
         own_copy: the same brain in the common space, where the pool has it: the registration ends
             there, so that labelled and unlabelled images are aligned alike; or None.
+        notes: what is odd with the subject's files, though they can be used; one line each.
     """
 
     subject: Subject
@@ -86,6 +92,7 @@ class RawSubject:
     reference: npt.NDArray[np.uint8] | None = None
     in_common_space: bool = True
     own_copy: Volume | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

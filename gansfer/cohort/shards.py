@@ -10,6 +10,7 @@ file, format 1:
     has_label   [N] bool
     white_matter, intensity_mean, intensity_sd, age_years, cdr   [N] float64 (NaN: unknown)
     image_sha256, label_sha256   [N] hex digests of each row's bytes
+    notes       [N] UTF-8, what is odd with the subject's files, a line each; only where any is
 `reference-000.h5 ...`: id, reference [M, Z, H, W] uint8, reference_sha256. References are for
 measuring only and have files of their own, so that no training can read one by accident.
 
@@ -67,6 +68,8 @@ def write_shard(
             "age_years": [one.subject.age_years for one in prepared],
             "cdr": [one.subject.cdr for one in prepared],
         }
+        if any(one.notes for one in prepared):
+            file["notes"] = ["\n".join(one.notes) for one in prepared]
         for name, values in numbers.items():
             file[name] = np.array([np.nan if v is None else v for v in values], np.float64)
         images = [one.image_zhw.astype(np.float16) for one in prepared]
@@ -158,6 +161,17 @@ class Cohort:
     def white_matter(self, ids: Sequence[str]) -> npt.NDArray[np.float32]:
         """White-matter intensities [N] of these subjects, z-score units."""
         return np.array([row.white_matter for row in self._find(ids)], np.float32)
+
+    def notes(self) -> tuple[str, ...]:
+        """What is odd with the files that the cohort was prepared from, in the table's order."""
+        lines: list[str] = []
+        for shard in dict.fromkeys(row.shard for row in self.rows):
+            with self._open(shard) as file:
+                if "notes" in file:
+                    lines += [
+                        line for text in file["notes"].asstr()[:] for line in text.splitlines()
+                    ]
+        return tuple(lines)
 
     def _find(self, ids: Sequence[str]) -> list[TableRow]:
         lost = [i for i in ids if i not in self._row_of]

@@ -46,6 +46,7 @@ class PreparedSubject:
         n_label_voxels: labelled voxels of the file.
         label_box_mm: what they span in the common space, RAS mm: lowest x, y, z, highest x, y, z;
             None where there is no label map.
+        notes: what is odd with the subject's files, though they can be used; one line each.
     """
 
     subject: Subject
@@ -60,6 +61,7 @@ class PreparedSubject:
     registration_similarity: float | None = None
     n_label_voxels: int = 0
     label_box_mm: tuple[float, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def prepare_subject(
@@ -133,6 +135,7 @@ def prepare_subject(
         registration_similarity=registration_similarity,
         n_label_voxels=0 if extent is None else extent.n_voxels,
         label_box_mm=None if extent is None else extent.box_mm,
+        notes=raw.notes,
     )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from gansfer.errors import UserError
 from gansfer.readers.listed import Entry, Listing, SegmentationFile, check_id
 from gansfer.readers.protocols import LabelProtocol
-from gansfer.readers.tables import Row, collected, read_rows, to_demographics, to_yes_no
+from gansfer.readers.tables import Row, collected, matching, read_rows, to_demographics, to_yes_no
 
 T1W_PATTERN = "*_T1w.nii*"
 MASK_PATTERN = "*_mask.nii*"
@@ -66,6 +66,7 @@ def list_bids(
         references: segmentations for measuring only.
     """
     problems: list[str] = []
+    notes: list[str] = []
     table = root / "participants.tsv"
     rows: list[tuple[int, Row]] = []
     with collected(problems):
@@ -86,7 +87,9 @@ def list_bids(
                     f"{where}: {participant} has no folder {root / participant}; add it, or drop "
                     "the row"
                 )
-            for session, demographics in _sessions(root, table, number, row, participant, problems):
+            for session, demographics in _sessions(
+                root, table, number, row, participant, problems, notes
+            ):
                 with collected(problems):
                     files = {
                         name: _one_file(one, participant, session)
@@ -109,25 +112,33 @@ def list_bids(
     if rows:
         problems += [
             f"{folder}: {folder.name} is in no row of {table}; add a row, or move the folder away"
-            for folder in sorted(root.glob("sub-*"))
+            for folder in matching(root, "sub-*")
             if folder.is_dir() and folder.name not in participants
         ]
         for derivative in (labels, references):
             problems += _unlisted(derivative, participants)
-    tables = (table, *sorted(root.glob("sub-*/*_sessions.tsv")))
-    return Listing(tuple(entries.values()), tuple(dict.fromkeys(problems)), tables=tables)
+    tables = (table, *matching(root, "sub-*/*_sessions.tsv"))
+    return Listing(tuple(entries.values()), tuple(dict.fromkeys(problems)), tuple(notes), tables)
 
 
 def _sessions(
-    root: Path, table: Path, number: int, row: Row, participant: str, problems: list[str]
+    root: Path,
+    table: Path,
+    number: int,
+    row: Row,
+    participant: str,
+    problems: list[str],
+    notes: list[str],
 ) -> list[tuple[str | None, dict]]:
     """A participant's sessions (None: the layout has none) with age, sex, CDR and pool."""
-    folders = sorted(path.name for path in (root / participant).glob("ses-*") if path.is_dir())
+    folders = [path.name for path in matching(root / participant, "ses-*") if path.is_dir()]
     if not folders:
-        return [(None, _demographics(table, number, row, problems))]
+        return [(None, _demographics(table, number, row, problems, notes))]
     path = root / participant / f"{participant}_sessions.tsv"
     if not path.is_file():
-        return [(session, _demographics(table, number, row, problems)) for session in folders]
+        return [
+            (session, _demographics(table, number, row, problems, notes)) for session in folders
+        ]
     sessions: dict[str, dict] = {}
     for line_number, line in read_rows(path, ("session_id",)):
         with collected(problems):
@@ -140,7 +151,7 @@ def _sessions(
                 )
             # The session's own table overrules the participant's.
             both = row | {name: text for name, text in line.items() if text}
-            sessions[session] = _demographics(path, line_number, both, problems)
+            sessions[session] = _demographics(path, line_number, both, problems, notes)
     problems += [
         f"{root / participant / session}: unknown session; it is in no row of {path}: add a row, "
         "or move the folder away"
@@ -150,14 +161,16 @@ def _sessions(
     return [(session, demographics) for session, demographics in sessions.items()]
 
 
-def _demographics(table: Path, number: int, row: Row, problems: list[str]) -> dict:
+def _demographics(
+    table: Path, number: int, row: Row, problems: list[str], notes: list[str]
+) -> dict:
     text = {
         name: next((row[column] for column in columns if row.get(column)), "")
         for name, columns in COLUMN_NAMES.items()
     }
     named = {"age_years": "age", "sex": "sex", "cdr": "cdr"}
     cells = {name: (column, text[column]) for name, column in named.items()}
-    demographics = to_demographics(table, number, cells, problems)
+    demographics = to_demographics(table, number, cells, problems, notes)
     with collected(problems):
         demographics["in_pool"] = to_yes_no(table, number, "in_pool", text["in_pool"], default=True)
     return demographics
@@ -169,7 +182,7 @@ def _anat(root: Path, participant: str, session: str | None) -> Path:
 
 def _image(root: Path, participant: str, session: str | None, pattern: str) -> Path:
     folder = _anat(root, participant, session)
-    matches = sorted(folder.glob(pattern))
+    matches = matching(folder, pattern)
     if len(matches) != 1:
         names = f" ({', '.join(path.name for path in matches)})" if matches else ""
         raise UserError(
@@ -184,7 +197,7 @@ def _one_file(derivative: Derivative | None, participant: str, session: str | No
     if derivative is None:
         return None
     folder = _anat(derivative.folder, participant, session)
-    matches = sorted(folder.glob(derivative.pattern))
+    matches = matching(folder, derivative.pattern)
     if len(matches) > 1:
         raise UserError(
             f"{folder}: {len(matches)} files match {derivative.pattern} "
@@ -208,7 +221,9 @@ def _own_table(derivative: Derivative, path: Path) -> Path:
     parts = set(path.name.split(".")[0].split("_"))
     folder = path.parent
     while True:
-        matches = [one for one in folder.glob("*dseg.tsv") if set(one.stem.split("_")) <= parts]
+        matches = [
+            one for one in matching(folder, "*dseg.tsv") if set(one.stem.split("_")) <= parts
+        ]
         if matches:
             return max(matches, key=lambda one: (len(one.stem.split("_")), one.name))
         if folder in (derivative.folder, folder.parent):
@@ -226,6 +241,6 @@ def _unlisted(derivative: Derivative | None, participants: set[str]) -> list[str
     return [
         f"{folder}: segmentation of {folder.name}, who is not in participants.tsv; add a row, or "
         "move the folder away"
-        for folder in sorted(derivative.folder.glob("sub-*"))
+        for folder in matching(derivative.folder, "sub-*")
         if folder.is_dir() and folder.name not in participants
     ]

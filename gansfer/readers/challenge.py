@@ -18,7 +18,7 @@ from gansfer.readers.nifti import load_image
 from gansfer.readers.oasis import person_of
 from gansfer.readers.protocols import LabelProtocol
 from gansfer.readers.segmentations import load_segmentation
-from gansfer.readers.tables import collected, read_rows, to_demographics
+from gansfer.readers.tables import collected, matching, read_rows, to_demographics
 from gansfer.subjects import RawSubject, Subject, Survey
 
 # The same value under the names that different copies of the table use, best first.
@@ -65,9 +65,10 @@ class ChallengeSource:
 
     def survey(self) -> Survey:
         """The labelled subjects, and what is wrong with the table and the folders."""
-        rows, problems = self._rows
-        first, notes = _first_scans(self._table, rows)
-        return Survey(tuple(row.subject for row in first.values()), tuple(problems), tuple(notes))
+        rows, problems, notes = self._rows
+        first, scan_notes = _first_scans(self._table, rows)
+        subjects = tuple(row.subject for row in first.values())
+        return Survey(subjects, tuple(problems), (*notes, *scan_notes))
 
     def session_of(self, subject_id: str) -> str:
         """The OASIS-1 session (OAS1_0061_MR1) of a labelled subject; empty where unknown."""
@@ -98,6 +99,7 @@ class ChallengeSource:
         """
         row = self._row(subject_id)
         image = load_image(row.image, (row.labels,))
+        notes = list(image.notes)
         segmentation = load_segmentation(
             row.labels,
             image,
@@ -106,6 +108,7 @@ class ChallengeSource:
             image.array_xyz != 0,
             same_place=False,
             complete=True,
+            notes=notes,
         )
         return RawSubject(
             subject=row.subject,
@@ -113,6 +116,7 @@ class ChallengeSource:
             label=segmentation.label_xyz,
             white_matter_mask=segmentation.white_matter_xyz,
             in_common_space=False,
+            notes=tuple(dict.fromkeys(notes)),
         )
 
     def _row(self, subject_id: str) -> _Row:
@@ -122,11 +126,12 @@ class ChallengeSource:
         return rows[subject_id]
 
     @cached_property
-    def _rows(self) -> tuple[dict[str, _Row], list[str]]:
-        """The labelled subjects with their files, and what is wrong with them."""
+    def _rows(self) -> tuple[dict[str, _Row], list[str], list[str]]:
+        """The labelled subjects with their files, and the problems and notes of their table."""
         path = self._table
         rows: dict[str, _Row] = {}
         problems: list[str] = []
+        notes: list[str] = []
         lines: list[tuple[int, dict[str, str]]] = []
         with collected(problems):
             lines = read_rows(path, ("id",))
@@ -139,7 +144,7 @@ class ChallengeSource:
                 )
         for number, line in lines:
             with collected(problems):
-                row = self._row_of_line(path, number, line, problems)
+                row = self._row_of_line(path, number, line, problems, notes)
                 if row is None:
                     continue
                 subject_id = row.subject.id
@@ -149,10 +154,15 @@ class ChallengeSource:
                         "correct the row"
                     )
                 rows[subject_id] = row
-        return rows, problems
+        return rows, problems, notes
 
     def _row_of_line(
-        self, path: Path, number: int, line: Mapping[str, str], problems: list[str]
+        self,
+        path: Path,
+        number: int,
+        line: Mapping[str, str],
+        problems: list[str],
+        notes: list[str],
     ) -> _Row | None:
         """One labelled subject; None for a second scan."""
         value = {
@@ -169,7 +179,7 @@ class ChallengeSource:
                 id=subject_id,
                 labelled=True,
                 in_pool=True,
-                **to_demographics(path, number, cells, problems),
+                **to_demographics(path, number, cells, problems, notes),
             ),
             session=session if "_MR" in session or not session else f"{session}_MR1",
             image=self._one_file(f"*-images/{subject_id}_3.nii*"),
@@ -177,7 +187,7 @@ class ChallengeSource:
         )
 
     def _one_file(self, pattern: str) -> Path:
-        matches = sorted(self._folder.glob(pattern))
+        matches = matching(self._folder, pattern)
         if len(matches) != 1:
             raise UserError(
                 f"{self._folder}: {len(matches)} files match {pattern}, expected one; "

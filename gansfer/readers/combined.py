@@ -83,10 +83,10 @@ class CombinedSource:
             raw = self._labels.load(subject_id)
             return replace(raw, subject=subject, own_copy=self._own_copy(subject_id))
         raw = self._images.load(subject_id)
-        reference = raw.reference
+        reference, notes = raw.reference, list(raw.notes)
         if self._references is not None:
-            reference = self._references.load(subject_id, raw.image)
-        return replace(raw, subject=subject, reference=reference)
+            reference = self._references.load(subject_id, raw.image, notes)
+        return replace(raw, subject=subject, reference=reference, notes=tuple(notes))
 
     def _own_copy(self, labelled_id: str) -> Volume | None:
         """The pool's image of a labelled subject's own session, if it is in the common space."""

@@ -46,6 +46,7 @@ def list_folder(
         template: what the images are registered to, which needs no row where it lies among them.
     """
     problems: list[str] = []
+    notes: list[str] = []
     rows: list[tuple[int, Row]] = []
     with collected(problems):
         rows = read_rows(table, COLUMNS)
@@ -57,7 +58,7 @@ def list_folder(
     owner: dict[Path, str] = {}
     for number, row in rows:
         where = f"{table}: line {number}"
-        demographics = _demographics(table, number, row, problems)
+        demographics = _demographics(table, number, row, problems, notes)
         with collected(problems):
             check_id(where, row["id"], set(entries))
             if not row["image"]:
@@ -87,14 +88,16 @@ def list_folder(
         for path in _unnamed(folder, named)
         if template is None or path != _place(template)
     ]
-    notes = _nearly_read(table, list(rows[0][1]))
+    notes += _nearly_read(table, list(rows[0][1]))
     return Listing(tuple(entries.values()), tuple(problems), tuple(notes), (table,))
 
 
-def _demographics(table: Path, number: int, row: Row, problems: list[str]) -> dict[str, Any]:
+def _demographics(
+    table: Path, number: int, row: Row, problems: list[str], notes: list[str]
+) -> dict[str, Any]:
     """Age, sex, CDR and whether the session is in the pool."""
     cells = {name: (name, row.get(name, "")) for name in ("age_years", "sex", "cdr")}
-    demographics = to_demographics(table, number, cells, problems) | {"in_pool": True}
+    demographics = to_demographics(table, number, cells, problems, notes) | {"in_pool": True}
     with collected(problems):
         text = row.get("in_pool", "")
         demographics["in_pool"] = to_yes_no(table, number, "in_pool", text, default=True)

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gansfer.errors import UserError
-from gansfer.readers.masks import brain_mask, load_mask, skull_signs
+from gansfer.readers.masks import above_background, brain_mask, load_mask, skull_signs
 from gansfer.readers.nifti import load_image
 from gansfer.readers.protocols import LabelProtocol
 from gansfer.readers.references import ReferenceFolder
@@ -164,31 +164,37 @@ class ListedSource:
         problems: list[str] = []
         with collected(problems):
             self._check_place(entry.image, image)
+        notes = list(image.notes)
         brain_xyz = np.asarray(image.array_xyz) != 0
         with collected(problems):
-            brain_xyz = _brain(entry, image)
+            brain_xyz = _brain(entry, image, notes)
         segmentation: Segmentation | None = None
         reference_xyz: npt.NDArray[np.uint8] | None = None
         with collected(problems):
             if label is not None:
-                segmentation = _segmentation(label, image, subject_id, brain_xyz, complete=True)
+                segmentation = _segmentation(
+                    label, image, subject_id, brain_xyz, notes, complete=True
+                )
         with collected(problems):
             if entry.reference is not None:
                 reference_xyz = _segmentation(
-                    entry.reference, image, subject_id, brain_xyz, complete=False
+                    entry.reference, image, subject_id, brain_xyz, notes, complete=False
                 ).label_xyz
             elif self._references is not None:
-                reference_xyz = self._references.load(subject_id, image)
+                reference_xyz = self._references.load(subject_id, image, notes)
         if problems:
             raise UserError("\n".join(dict.fromkeys(problems)))
+        lifted = above_background(entry.image, image, brain_xyz)
+        notes += lifted.notes[len(image.notes) :]
         return RawSubject(
             subject=subject,
-            image=image,
+            image=lifted,
             brain_mask=brain_xyz,
             label=None if segmentation is None else segmentation.label_xyz,
             white_matter_mask=None if segmentation is None else segmentation.white_matter_xyz,
             reference=reference_xyz,
             in_common_space=self._in_common_space,
+            notes=tuple(dict.fromkeys(notes)),
         )
 
     def _check_place(self, path: Path, image: Volume) -> None:
@@ -223,13 +229,15 @@ def _other_half(path: Path) -> Path | None:
     return None if other is None else path.with_suffix(other)
 
 
-def _brain(entry: Entry, image: Volume) -> npt.NDArray[np.bool_]:
+def _brain(entry: Entry, image: Volume, notes: list[str]) -> npt.NDArray[np.bool_]:
     """A session's brain: its mask, else what its own labels tell, also of a second session."""
     if entry.mask is not None:
-        return load_mask(entry.mask, image)
+        return load_mask(entry.mask, image, notes)
     numbers_xyz, label = None, entry.label
     if label is not None and skull_signs(np.asarray(image.array_xyz) != 0, image.affine_ras):
-        numbers_xyz = whole_numbers(label.path, image, entry.id, resample=label.resample)
+        numbers_xyz = whole_numbers(
+            label.path, image, entry.id, label.protocol.value_of, resample=label.resample
+        )
     return brain_mask(entry.image, image, numbers_xyz)
 
 
@@ -238,6 +246,7 @@ def _segmentation(
     image: Volume,
     subject_id: str,
     brain_xyz: npt.NDArray[np.bool_],
+    notes: list[str],
     *,
     complete: bool,
 ) -> Segmentation:
@@ -249,6 +258,7 @@ def _segmentation(
         brain_xyz,
         resample=file.resample,
         complete=complete,
+        notes=notes,
     )
 
 

@@ -27,6 +27,9 @@ LARGEST_BRAIN_ML = 2200.0
 # Labels that together are less than this are structures, not a segmentation of the whole brain.
 LEAST_PARCELLATION_ML = 700.0
 SAME_PLACE_VOXELS = 0.25
+# Interpolation leaves a few voxels below 0 at edges; a mean of 0 leaves half of them.
+MOST_NEGATIVE = 0.05
+DARKEST_PERCENTILE = 0.1
 
 
 def brain_mask(path: Path, image: Volume, numbers_xyz: npt.NDArray[np.int64] | None) -> Mask:
@@ -75,13 +78,45 @@ def brain_only(image: Volume, brain_xyz: Mask | None) -> Volume:
     return replace(image, array_xyz=inside_xyz)
 
 
-def load_mask(path: Path, image: Volume) -> Mask:
-    """Read a brain mask on its image's grid.
+def above_background(path: Path, image: Volume, brain_xyz: Mask) -> Volume:
+    """The image with its brain above 0, the background's value from here on.
+
+    In an image with zero mean a background of 0 is as bright as the mean of the brain: nothing to
+    tell them apart, for a network, a registration or N4 (which takes logarithms). Where more than
+    `MOST_NEGATIVE` of the brain is below 0, the brain is shifted up by its darkest intensity
+    (`DARKEST_PERCENTILE`, so that no outlier says how far; what is darker is set to that).
+
+    Args:
+        path: for the note.
+        image: intensities.
+        brain_xyz: its brain.
+
+    Returns:
+        the image itself where the background is dark enough already, else one with 0 outside the
+        brain and a note.
+    """
+    array_xyz = np.asarray(image.array_xyz)
+    brain_v = array_xyz[brain_xyz]
+    below = float(np.mean(brain_v < 0)) if brain_v.size else 0.0
+    if below <= MOST_NEGATIVE:
+        return image
+    darkest = float(np.percentile(brain_v, DARKEST_PERCENTILE))
+    lifted_xyz = np.zeros(array_xyz.shape, np.float32)
+    lifted_xyz[brain_xyz] = np.maximum(brain_v - darkest, np.finfo(np.float32).tiny)
+    note = (
+        f"{path}: {below:.0%} of the brain's voxels are below 0, the background's value (is the "
+        f"image z-scored?); the background is taken as {darkest:.3g}, the brain's darkest intensity"
+    )
+    return replace(image, array_xyz=lifted_xyz, notes=(*image.notes, note))
+
+
+def load_mask(path: Path, image: Volume, notes: list[str] | None = None) -> Mask:
+    """Read a brain mask on its image's grid; `notes` is extended by what is odd with its file.
 
     Raises:
         UserError: the file is damaged, on another grid, or no mask of a brain in the image.
     """
-    volume = turned_like(load_volume(path), image)
+    volume = turned_like(load_volume(path, notes), image)
     ours, theirs = volume.array_xyz.shape, image.array_xyz.shape
     if ours != theirs:
         raise UserError(

@@ -20,6 +20,7 @@ from nibabel.wrapstruct import WrapStructError
 
 from gansfer.errors import UserError
 from gansfer.readers.tables import collected
+from gansfer.resampling import offset_voxels
 from gansfer.subjects import Volume
 
 # What nibabel, gzip and zlib raise on files that are missing a part or are something else.
@@ -35,6 +36,8 @@ DAMAGE = (
 )
 # Some writers pad a file; a slice more is no padding.
 SPARE_BYTES = 512
+# More than this between sform and qform is no rounding.
+MOST_APART_VOXELS = 1.0
 _CHUNK_BYTES = 1 << 20
 _NIFTI_2_BEGINS = (struct.pack("<i", 540), struct.pack(">i", 540))
 
@@ -49,8 +52,12 @@ class _LenientImage(nib.Nifti1Image):
     header_class = _LenientHeader
 
 
-def load_volume(path: Path) -> Volume:
+def load_volume(path: Path, notes: list[str] | None = None) -> Volume:
     """Read a 3-D image; trailing axes of length 1 are dropped (the T88 images of OASIS-1 are 4-D).
+
+    Args:
+        path: NIfTI, Analyze or MGH, compressed or not.
+        notes: extended by the volume's own notes.
 
     Raises:
         UserError: the file is missing, truncated or of another kind, is not 3-D, holds NaN or
@@ -86,7 +93,18 @@ def load_volume(path: Path) -> Volume:
         raise UserError(f"{path}: every voxel is {array_xyz.flat[0]:g}; is the file empty?")
     if not np.isfinite(affine_ras).all() or abs(np.linalg.det(affine_ras[:3, :3])) < 1e-6:
         raise UserError(f"{path}: the header's affine has no volume; repair the header")
-    return Volume(array_xyz, affine_ras, placed=_is_placed(image.header))
+    own_notes = _two_places(path, image.header, array_xyz.shape)
+    if notes is not None:
+        notes.extend(own_notes)
+    slope, intercept = (getattr(image.dataobj, name, None) for name in ("slope", "inter"))
+    return Volume(
+        array_xyz,
+        affine_ras,
+        placed=_is_placed(image.header),
+        slope=1.0 if slope is None else float(slope),
+        intercept=0.0 if intercept is None else float(intercept),
+        notes=own_notes,
+    )
 
 
 def load_image(path: Path, others: Sequence[Path]) -> Volume:
@@ -107,6 +125,32 @@ def load_image(path: Path, others: Sequence[Path]) -> Volume:
         with collected(problems):
             load_volume(other)
     raise UserError("\n".join(problems))
+
+
+def _two_places(path: Path, header: Any, shape_xyz: tuple[int, ...]) -> tuple[str, ...]:
+    """A note where a NIfTI's two transforms, which should agree, place the image differently."""
+    if not isinstance(header, nib.Nifti1Header):
+        return ()
+    sform_ras = header.get_sform(coded=True)[0]
+    try:
+        qform_ras = header.get_qform(coded=True)[0]
+    except HeaderDataError:
+        return (
+            () if sform_ras is None else (f"{path}: the qform is no rotation; the sform is used",)
+        )
+    if sform_ras is None or qform_ras is None:
+        return ()
+    if np.linalg.det(sform_ras[:3, :3]) * np.linalg.det(qform_ras[:3, :3]) < 0:
+        how = "mirror images of each other"
+    else:
+        off_voxels = offset_voxels(qform_ras, sform_ras, shape_xyz)
+        if off_voxels <= MOST_APART_VOXELS:
+            return ()
+        how = f"up to {off_voxels:.1f} voxels apart"
+    return (
+        f"{path}: the header's sform and qform disagree ({how}); the sform is used: see which "
+        "is right, and copy it over the other (fslorient -copyqform2sform or -copysform2qform)",
+    )
 
 
 def _is_placed(header: Any) -> bool:

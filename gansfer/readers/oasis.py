@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from gansfer.errors import UserError
 from gansfer.readers.nifti import load_volume
-from gansfer.readers.tables import collected, read_rows, to_demographics
+from gansfer.readers.tables import collected, matching, read_rows, to_demographics
 from gansfer.subjects import RawSubject, Subject, Survey, Volume
 
 DEMOGRAPHIC_COLUMNS = {"age_years": "Age", "sex": "M/F", "cdr": "CDR"}
@@ -65,7 +65,7 @@ class OasisSource:
 
     def survey(self) -> Survey:
         """Sessions in the table's order, and what is wrong with the table and the discs."""
-        (rows, row_problems), (folders, folder_problems) = self._rows, self._folders
+        (rows, row_problems, row_notes), (folders, folder_problems) = self._rows, self._folders
         problems = [*row_problems, *folder_problems]
         if not row_problems:
             problems += [
@@ -73,7 +73,7 @@ class OasisSource:
                 for session in sorted(set(folders) - set(rows))
             ]
         subjects = tuple(subject for session, subject in rows.items() if session in folders)
-        notes = []
+        notes = list(row_notes)
         if self.missing:
             notes.append(
                 f"{self._table}: {len(self.missing)} sessions are on no disc "
@@ -127,7 +127,7 @@ class OasisSource:
             raise UserError(f"{self._discs}: no session {subject_id} in discs and table")
         folder = folders[subject_id] / "PROCESSED" / "MPRAGE" / "T88_111"
         pattern = f"{subject_id}_mpr_n*_anon_111_t88_masked_gfc.hdr"
-        matches = sorted(folder.glob(pattern))
+        matches = matching(folder, pattern)
         if len(matches) != 1:
             raise UserError(
                 f"{folder}: {len(matches)} files match {pattern}, expected one; "
@@ -143,7 +143,7 @@ class OasisSource:
             return {}, [f"{self._discs}: no such folder; where are disc1, disc2, ...?"]
         problems: list[str] = []
         for pattern in ("OAS1_*", "*/OAS1_*"):
-            for folder in sorted(self._discs.glob(pattern)):
+            for folder in matching(self._discs, pattern):
                 if not SESSION.fullmatch(folder.name) or not folder.is_dir():
                     continue
                 if folder.name in folders:
@@ -156,10 +156,11 @@ class OasisSource:
         return folders, problems
 
     @cached_property
-    def _rows(self) -> tuple[dict[str, Subject], list[str]]:
-        """The table's sessions, and what is wrong with it."""
+    def _rows(self) -> tuple[dict[str, Subject], list[str], list[str]]:
+        """The table's sessions, its problems and its notes."""
         rows: dict[str, Subject] = {}
         problems: list[str] = []
+        notes: list[str] = []
         lines: list[tuple[int, dict[str, str]]] = []
         with collected(problems):
             lines = read_rows(self._table, COLUMNS)
@@ -176,11 +177,11 @@ class OasisSource:
                 cells = {
                     name: (column, line[column]) for name, column in DEMOGRAPHIC_COLUMNS.items()
                 }
-                demographics = to_demographics(self._table, number, cells, problems)
+                demographics = to_demographics(self._table, number, cells, problems, notes)
                 rows[session] = Subject(
                     id=session,
                     in_pool=True,
                     repeat_of=None if session == first else first,
                     **(demographics | {"cdr": demographics["cdr"] or 0.0}),
                 )
-        return rows, problems
+        return rows, problems, notes

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from gansfer.errors import UserError
 from gansfer.readers.label_maps import map_labels
+from gansfer.readers.protocols import LabelProtocol
 from gansfer.readers.segmentations import whole_numbers
-from gansfer.readers.tables import collected
-from gansfer.structures import protocol_table
+from gansfer.readers.tables import collected, matching
 from gansfer.subjects import Volume
 
 MALPEM_PATTERN = "{id}*_MALPEM.nii.gz"
@@ -50,15 +50,15 @@ class ReferenceFolder:
         self._folder = folder
         self._pattern = pattern
         self._resample = resample
-        try:
-            self._table = protocol_table(protocol, structures)
-        except ValueError as error:
-            raise UserError(f"{folder}: {error}") from error
+        self._protocol = LabelProtocol.named(str(folder), protocol, structures)
 
-    def load(self, subject_id: str, image: Volume) -> npt.NDArray[np.uint8] | None:
+    def load(
+        self, subject_id: str, image: Volume, notes: list[str] | None = None
+    ) -> npt.NDArray[np.uint8] | None:
         """The session's label map in our numbers, or None where the folder has none.
 
-        Where the image's own header says where it lies, the map must lie there too.
+        Where the image's own header says where it lies, the map must lie there too. `notes` is
+        extended by what is odd with the file, though it can be used.
 
         Raises:
             UserError: several files match, or the file is damaged or does not fit the image.
@@ -67,9 +67,15 @@ class ReferenceFolder:
         if path is None:
             return None
         numbers_xyz = whole_numbers(
-            path, image, subject_id, resample=self._resample, same_place=image.placed
+            path,
+            image,
+            subject_id,
+            self._protocol.value_of,
+            resample=self._resample,
+            same_place=image.placed,
+            notes=notes,
         )
-        return map_labels(path, numbers_xyz, self._table, image.array_xyz != 0)
+        return map_labels(path, numbers_xyz, self._protocol.value_of, image.array_xyz != 0)
 
     def path_of(self, subject_id: str) -> Path | None:
         """The session's file, or None where the folder has none.
@@ -79,11 +85,11 @@ class ReferenceFolder:
         """
         pattern = self._pattern.replace("{id}", subject_id)
         own = self._own_name(subject_id)
-        matches = sorted(
+        matches = [
             path
-            for path in self._folder.glob(pattern)
+            for path in matching(self._folder, pattern)
             if own.search(path.relative_to(self._folder).as_posix())
-        )
+        ]
         if len(matches) > 1:
             raise UserError(
                 f"{self._folder}: {len(matches)} files match {pattern}, expected one; "

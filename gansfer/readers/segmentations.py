@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import numpy.typing as npt
 
 from gansfer.errors import UserError
 from gansfer.readers.label_maps import (
-    check_label_numbers,
     grid_offset_voxels,
+    label_numbers,
     load_labels,
     map_labels,
     turned_like,
@@ -51,6 +52,7 @@ def load_segmentation(
     resample: bool = False,
     same_place: bool = True,
     complete: bool = False,
+    notes: list[str] | None = None,
 ) -> Segmentation:
     """Read a segmentation and turn its numbers into ours.
 
@@ -63,12 +65,21 @@ def load_segmentation(
         resample: bring a map on another grid to the image's; else it is refused.
         same_place: the file says where it lies (Analyze files do not): compare it.
         complete: every structure must occur.
+        notes: what is odd with the file, though it can be used; extended.
 
     Raises:
         UserError: the file is damaged, on another grid, holds other numbers than these, lacks a
             structure or lies outside the brain.
     """
-    numbers_xyz = whole_numbers(path, image, subject_id, resample=resample, same_place=same_place)
+    numbers_xyz = whole_numbers(
+        path,
+        image,
+        subject_id,
+        protocol.value_of,
+        resample=resample,
+        same_place=same_place,
+        notes=notes,
+    )
     label_xyz = map_labels(path, numbers_xyz, protocol.value_of, brain_xyz)
     present = set(np.unique(label_xyz).tolist())
     for value, name in enumerate(protocol.structures, start=1):
@@ -83,18 +94,33 @@ def load_segmentation(
 
 
 def whole_numbers(
-    path: Path, image: Volume, subject_id: str, *, resample: bool, same_place: bool = True
+    path: Path,
+    image: Volume,
+    subject_id: str,
+    value_of: Mapping[int, int],
+    *,
+    resample: bool,
+    same_place: bool = True,
+    notes: list[str] | None = None,
 ) -> npt.NDArray[np.int64]:
     """A segmentation's own numbers on an image's grid.
+
+    Args:
+        path: the file.
+        image: the image that it segments.
+        subject_id: the image's, for messages.
+        value_of: protocol's number -> our value.
+        resample: bring a map on another grid to the image's; else it is refused.
+        same_place: the file says where it lies (Analyze files do not): compare it.
+        notes: what is odd with the file, though it can be used; extended.
 
     Raises:
         UserError: the file is damaged, or on another grid and not to be resampled.
     """
     if not same_place:
-        return load_labels(path, image, subject_id)
-    volume = turned_like(load_volume(path), image)
-    check_label_numbers(path, volume.array_xyz)
-    numbers_xyz = np.rint(volume.array_xyz).astype(np.int64)
+        return load_labels(path, image, subject_id, value_of, notes)
+    volume = turned_like(load_volume(path, notes), image)
+    numbers_xyz = label_numbers(path, volume, value_of, notes)
     difference = _other_grid(volume, image)
     if not difference:
         return numbers_xyz

@@ -1,4 +1,4 @@
-"""Tables of subjects as they come: CSV or TSV, commas, semicolons or tabs, with or without a BOM.
+"""Tables and folders as they come: CSV or TSV, commas, semicolons or tabs, with or without a BOM.
 
 Nothing is guessed from a bad cell: it is an error that names file, line and column.
 """
@@ -6,6 +6,7 @@ Nothing is guessed from a bad cell: it is an error that names file, line and col
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,21 @@ DELIMITERS = ",;\t"
 _SEXES = {"f": "F", "female": "F", "m": "M", "male": "M", "o": None, "other": None}
 _YES_NO = {"1": True, "yes": True, "true": True, "0": False, "no": False, "false": False}
 
+_OR_OLDER = re.compile(r"[0-9.]+\+")
+
 Row = dict[str, str]
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """Paths below a folder that match a glob, sorted, without hidden ones.
+
+    macOS keeps a `._name` beside each `name` on other file systems; Python's globs match it.
+    """
+    return sorted(
+        path
+        for path in folder.glob(pattern)
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
 
 
 @contextmanager
@@ -90,12 +105,14 @@ def to_number(path: Path, line_number: int, column: str, text: str) -> float | N
 
 
 def to_age(path: Path, line_number: int, column: str, text: str) -> float | None:
-    """An age in years; blank and N/A are None.
+    """An age in years; blank and N/A are None, and 89+ (BIDS: 89 or older) is 89.
 
     Raises:
         UserError: it is no number of years that anyone reaches.
     """
-    age_years = to_number(path, line_number, column, text)
+    age_years = to_number(
+        path, line_number, column, text[:-1] if _OR_OLDER.fullmatch(text) else text
+    )
     if age_years is not None and not 0 <= age_years <= OLDEST_YEARS:
         raise UserError(
             f"{path}: line {line_number}: {column} is {text}, expected 0 to {OLDEST_YEARS:g} "
@@ -150,7 +167,11 @@ def to_yes_no(path: Path, line_number: int, column: str, text: str, default: boo
 
 
 def to_demographics(
-    path: Path, line_number: int, cells: Mapping[str, tuple[str, str]], problems: list[str]
+    path: Path,
+    line_number: int,
+    cells: Mapping[str, tuple[str, str]],
+    problems: list[str],
+    notes: list[str],
 ) -> dict[str, Any]:
     """Age, sex and CDR of a session; what is wrong with one is collected, and that one is None.
 
@@ -158,12 +179,18 @@ def to_demographics(
         path: the table.
         line_number: the session's.
         cells: age_years, sex or cdr -> its column and its text.
-        problems: the list to extend.
+        problems: what the user must mend; extended.
+        notes: what the user should know; extended.
     """
     values: dict[str, Any] = dict.fromkeys(cells)
     for name, (column, text) in cells.items():
         with collected(problems):
             values[name] = _PARSERS[name](path, line_number, column, text)
+            if name == "age_years" and _OR_OLDER.fullmatch(text):
+                notes.append(
+                    f"{path}: line {line_number}: {column} is {text}, {text[:-1]} or older; it is "
+                    f"taken as {text[:-1]} years"
+                )
     return values
 
 

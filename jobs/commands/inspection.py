@@ -18,6 +18,7 @@ from gansfer.cohort.shards import Cohort
 from gansfer.cohort.table import TABLE_NAME, TableRow
 from gansfer.drawing.slices import ContactRow, contact_sheet
 from gansfer.errors import UserError
+from jobs.inputs.input_check import abridged
 
 # Rows of one picture: what a screen shows in a few turns of the wheel.
 ROWS_OF_A_SHEET = 40
@@ -175,3 +176,5 @@ def _print_summary(cohort: Cohort, measures: _Measures, console: Console) -> Non
     )
     n_flagged = sum(bool(found) for found in measures.flags_n)
     console.print(f"{n_flagged} to look at")
+    for note in abridged(cohort.notes()):
+        console.print(f"note: {note}", highlight=False, markup=False, soft_wrap=True)

@@ -7,6 +7,7 @@ holds no other. Nothing is written.
 from __future__ import annotations
 
 import multiprocessing
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -31,6 +32,9 @@ from jobs.experiment.model import Experiment
 from jobs.inputs.sources import make_file_source
 from jobs.inputs.template import cohort_template
 
+MOST_NOTES_OF_A_KIND = 3
+_FILE_OR_NUMBER = re.compile(r"\S*/\S*|[0-9.]+")
+
 
 @dataclass(frozen=True)
 class InputReport:
@@ -53,6 +57,7 @@ class _Findings:
 
     problems: tuple[str, ...]
     extent: LabelExtent | None = None
+    notes: tuple[str, ...] = ()
 
 
 def check_input(
@@ -76,6 +81,7 @@ def check_input(
         return InputReport(tuple(problems))
     survey = source.survey()
     problems += survey.problems
+    notes = list(survey.notes)
     if isinstance(cohort.images, BidsImages | FolderImages) and cohort.images.template:
         with collected(problems):
             cohort_template(cohort, source, ())
@@ -83,6 +89,7 @@ def check_input(
     ids = [subject.id for subject in survey.subjects]
     for n, findings in enumerate(_each(source, cohort.roi, ids, n_workers), start=1):
         problems += findings.problems
+        notes += findings.notes
         if findings.extent is not None:
             extents.append(findings.extent)
         if on_subject is not None:
@@ -90,7 +97,24 @@ def check_input(
     problems += roi_problems(extents, cohort.roi, cohort.max_outside_roi)
     if not problems:
         problems += _count_problems(experiment, survey.subjects)
-    return InputReport(tuple(dict.fromkeys(problems)), survey.notes, survey.subjects)
+    return InputReport(tuple(dict.fromkeys(problems)), abridged(notes), survey.subjects)
+
+
+def abridged(notes: Sequence[str]) -> tuple[str, ...]:
+    """Notes without repetition: of those that differ in files and numbers alone, a few and a count.
+
+    What is odd with one image is often odd with all of them.
+    """
+    kinds: dict[str, list[str]] = {}
+    for note in dict.fromkeys(notes):
+        kinds.setdefault(_FILE_OR_NUMBER.sub("", note), []).append(note)
+    lines: list[str] = []
+    for kind in kinds.values():
+        lines += kind[:MOST_NOTES_OF_A_KIND]
+        n_more = len(kind) - MOST_NOTES_OF_A_KIND
+        if n_more > 0:
+            lines.append(f"{n_more} more notes such as the last, of other files")
+    return tuple(lines)
 
 
 def _count_problems(experiment: Experiment, subjects: Sequence[Subject]) -> list[str]:
@@ -164,4 +188,4 @@ def _check_subject(source: FileSource, roi: RoiSettings, subject_id: str) -> _Fi
             check_brain_in_region(subject_id, brain_xyz, voxel_from_roi, roi.shape_zhw)
     if raw.label is not None and raw.in_common_space:
         extent = label_extent(subject_id, raw.label, raw.image.affine_ras, roi)
-    return _Findings(tuple(problems), extent)
+    return _Findings(tuple(problems), extent, raw.notes)

@@ -9,7 +9,7 @@ import numpy as np
 
 from gansfer.errors import UserError
 from gansfer.preprocessing.registration import mean_template, template_members
-from gansfer.readers.masks import brain_only, skull_signs
+from gansfer.readers.masks import above_background, brain_only, skull_signs
 from gansfer.readers.nifti import load_volume
 from gansfer.subjects import Source, Subject, Volume
 from jobs.experiment.cohort import BidsImages, CohortSpec, FolderImages
@@ -41,7 +41,8 @@ def cohort_template(cohort: CohortSpec, source: Source, subjects: Sequence[Subje
     if isinstance(images, BidsImages | FolderImages) and images.template is not None:
         path = Path(images.template)
         template = load_volume(path)
-        why = skull_signs(np.asarray(template.array_xyz) != 0, template.affine_ras)
+        brain_xyz = np.asarray(template.array_xyz) != 0
+        why = skull_signs(brain_xyz, template.affine_ras)
         if not template.placed:
             raise UserError(
                 f"{path}: the header does not say where the template lies (no qform and no sform), "
@@ -51,6 +52,6 @@ def cohort_template(cohort: CohortSpec, source: Source, subjects: Sequence[Subje
             raise UserError(
                 f"{path}: the template is not brain-extracted ({why}); give one without a skull"
             )
-        return template
+        return above_background(path, template, brain_xyz)
     members = (source.load(one) for one in template_members(subjects))
     return mean_template(brain_only(one.image, one.brain_mask) for one in members)

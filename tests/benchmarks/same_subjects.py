@@ -25,12 +25,13 @@ from gansfer.preprocessing.registration import mean_template, register_affine, t
 from gansfer.readers.challenge import ChallengeSource
 from gansfer.readers.label_maps import load_labels
 from gansfer.readers.oasis import OasisSource
-from gansfer.structures import PAPER_STRUCTURES, WHITE_MATTER
+from gansfer.structures import PAPER_STRUCTURES, WHITE_MATTER, protocol_table
 from gansfer.subjects import Volume
 
 Affine = npt.NDArray[np.float64]
 LEAST_VOXELS = 60
 WHITE = WHITE_MATTER["neuromorphometrics"]
+VALUE_OF = protocol_table("neuromorphometrics", PAPER_STRUCTURES)
 
 
 def centroids_mm(numbers_xyz: npt.NDArray[np.int64], affine_ras: Affine) -> dict[int, Affine]:
@@ -88,9 +89,9 @@ def main() -> None:
         native, copy = challenge.load(subject.id).image, discs.load(session).image
         folder = chosen.cohort / "MICCAI-2012-Multi-Atlas-Challenge-Data"
         labels = next(folder.glob(f"*-labels/{subject.id}_3_glm.nii*"))
-        native_xyz = load_labels(labels, native, subject.id)
+        native_xyz = load_labels(labels, native, subject.id, VALUE_OF)
         copy_xyz = load_labels(
-            chosen.cohort / "truth" / "labels" / f"{session}_labels.nii.gz", copy, session
+            chosen.cohort / "truth" / "labels" / f"{session}_labels.nii.gz", copy, session, VALUE_OF
         )
         true, rms_mm = fitted_affine(
             centroids_mm(native_xyz, native.affine_ras), centroids_mm(copy_xyz, copy.affine_ras)

@@ -372,12 +372,15 @@ REFUSED = (
     Case(
         "labels that are no numbers",
         volume(LABEL, two_structures().astype(np.float32) + 0.5),
-        ("{0}/labels/s0.nii.gz: values are not label numbers (0, 1, 2 ...); is this an image?",),
+        (
+            "{0}/labels/s0.nii.gz: the value 0.5 is no label number (0, 1, 2 ...); is this an "
+            "image?",
+        ),
     ),
     Case(
         "negative labels",
         volume(LABEL, two_structures() - 1),
-        ("{0}/labels/s0.nii.gz: values are not label numbers (0, 1, 2 ...); is this an image?",),
+        ("{0}/labels/s0.nii.gz: the value -1 is no label number (0, 1, 2 ...); is this an image?",),
     ),
     Case(
         "labels of another shape",

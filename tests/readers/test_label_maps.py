@@ -10,6 +10,8 @@ from gansfer.errors import UserError
 from gansfer.readers.label_maps import load_labels, map_labels
 from gansfer.subjects import Volume
 
+VALUE_OF = {10: 1, 49: 1, 17: 2, 53: 2}
+
 
 def saved(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> Path:
     nib.save(nib.Nifti1Image(array, np.eye(4) if affine is None else affine), path)
@@ -26,19 +28,22 @@ def image(shape: tuple[int, ...] = (4, 5, 6)) -> Volume:
 
 def test_labels_are_turned_to_the_images_axes(tmp_path: Path) -> None:
     path = saved(tmp_path / "l.nii.gz", numbers(), np.diag([1.0, 1, 1, 1]))
-    np.testing.assert_array_equal(load_labels(path, image(), "one"), numbers()[::-1])
+    np.testing.assert_array_equal(load_labels(path, image(), "one", VALUE_OF), numbers()[::-1])
 
 
 def test_labels_on_another_grid(tmp_path: Path) -> None:
     path = saved(tmp_path / "l.nii.gz", numbers((5, 5, 6)))
     with pytest.raises(UserError, match=r"shape \(5, 5, 6\) for the image of one of \(4, 5, 6\)"):
-        load_labels(path, image(), "one")
+        load_labels(path, image(), "one", VALUE_OF)
 
 
 def test_an_image_is_no_label_map(tmp_path: Path) -> None:
     path = saved(tmp_path / "l.nii.gz", numbers().astype(np.float32) / 7)
-    with pytest.raises(UserError, match="values are not label numbers"):
-        load_labels(path, image(), "one")
+    with pytest.raises(
+        UserError,
+        match=r"the value 8\.42857 is no label number \(0, 1, 2 \.\.\.\); is this an image",
+    ):
+        load_labels(path, image(), "one", VALUE_OF)
 
 
 def test_labels_are_mapped_and_others_dropped() -> None:

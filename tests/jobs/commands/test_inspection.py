@@ -48,6 +48,7 @@ def cohort(tmp_path: Path) -> Path:
                 white_matter_source="mixture",
                 intensity_mean=100.0,
                 intensity_sd=10.0,
+                notes=("/d/s1.nii: odd", "/d/s1.nii: and more") if n == 1 else (),
             )
         )
     write_cohort(tmp_path / "cohort", made, structures=("a", "b"), roi=ROI, software="test")
@@ -67,7 +68,7 @@ def test_people_ages_and_ranges(cohort: Path) -> None:
     assert "age 60 to 64 years, median 62 (known of 5)" in said
     assert "CDR 0: 5, 0.5: 1" in said
     assert "12 slices of 20 x 20, 2 mm; a, b" in said
-    assert "2 to look at" in said
+    assert "2 to look at\nnote: /d/s1.nii: odd\nnote: /d/s1.nii: and more\n" in said
     flagged = [line for line in said.splitlines() if " ml " in line and "labels ml" not in line]
     assert ["s3" in line for line in flagged] == [True]
     assert sheets == [cohort / "cohort" / "contact-sheet.png"]
