@@ -1,5 +1,7 @@
 """Training state on disk: two generations, read without pickle, a damaged one is passed over.
 
+Each file ends with the digest of its content: torch does not check what it reads.
+
 A state is a nested dict or list of tensors, numbers, strings, booleans and None. It is written
 with `torch.save` and read with `weights_only=True`, which runs no code from the file.
 """
@@ -14,6 +16,7 @@ from typing import Any
 import torch
 
 from gansfer.atomic import replacing
+from gansfer.sealed import is_intact, seal
 
 State = dict[str, Any]
 _log = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ class CheckpointStore:
         """Write `state` as the newest generation and drop all but two."""
         with replacing(self.folder / f"checkpoint-{step:010d}.pt") as aside:
             torch.save({"identity": self.identity, "step": step, "state": state}, aside)
+            seal(aside)
         for old in self._newest_first()[2:]:
             old.unlink(missing_ok=True)
         self._saved_at_s = time.monotonic()
@@ -50,6 +54,9 @@ class CheckpointStore:
     def load(self) -> State | None:
         """The newest readable state of this identity, on the CPU, or None."""
         for path in self._newest_first():
+            if not is_intact(path):
+                _log.warning("%s: damaged since it was written; trying the one before", path)
+                continue
             try:
                 kept = torch.load(path, map_location="cpu", weights_only=True)
                 identity, state = kept["identity"], kept["state"]

@@ -24,6 +24,7 @@ GROUND_FLOOR = {
     "processes",
     "progress",
     "resampling",
+    "sealed",
     "seeds",
     "settings",
     "structures",
@@ -76,7 +77,7 @@ STOREYS = (
 # room of jobs -> the science that it may call.
 CALLS: dict[str, set[str]] = {
     "jobs/experiment": {"cohort"},
-    "jobs/store": set(),
+    "jobs/store": {"cohort"},
     "jobs/inputs": {"readers", "phantom", "preprocessing"},
     "jobs/reporting": {"cohort", "report", "report/tables", "report/page"},
     "jobs/stages": {

@@ -64,9 +64,16 @@ def test_a_damaged_newest_is_passed_over_with_a_warning(
     assert kept is not None
     assert kept["step"] == 50
     (said,) = caplog.records
-    assert "checkpoint-0000000500.pt: unreadable (" in said.getMessage()
-    assert said.getMessage().endswith("); trying the one before")
-    assert "\n" not in said.getMessage()
+    assert said.getMessage() == f"{newest}: damaged since it was written; trying the one before"
+
+
+def test_a_flipped_bit_anywhere_is_noticed(store: CheckpointStore) -> None:
+    newest = store.folder / "checkpoint-0000000500.pt"
+    content = newest.read_bytes()
+    for place in range(0, len(content), max(1, len(content) // 97)):
+        newest.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        kept = store.load()
+        assert kept is not None and kept["step"] == 50, place
 
 
 def test_all_damaged_is_a_fresh_start(store: CheckpointStore) -> None:

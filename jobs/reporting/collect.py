@@ -11,6 +11,7 @@ import pandas as pd
 from gansfer.cohort.shards import TABLE_NAME
 from gansfer.cohort.splits import folds
 from gansfer.cohort.table import read_table
+from gansfer.errors import UserError
 from gansfer.report.build import ReportSummary, build_report
 from gansfer.report.tables.overlap import COLUMNS
 from gansfer.report.tables.paper import LABELLED_PEOPLE, POOL_IMAGES
@@ -21,6 +22,7 @@ from jobs.experiment.plan import Plan, Task
 from jobs.experiment.resources import STAGES
 from jobs.reporting.files import pictures_of, planned_files, quality_of
 from jobs.reporting.words import dataset_words, pool_rule, reference_rule
+from jobs.store.integrity import products_read, withdraw_damaged
 from jobs.store.ledger import Ledger
 from jobs.store.storage import Storage
 
@@ -30,6 +32,7 @@ _SETS = {"train_segmenter": "test", "propagate": "test", "segment_cohort": "coho
 def write_report(plan: Plan, storage: Storage) -> ReportSummary:
     """Write the report from the products of the tasks that are done."""
     ledger = Ledger(plan, storage)
+    _look_for_damage(plan, storage, ledger)
     subjects = _subjects(storage)
     files = planned_files(plan, storage, ledger)
     return build_report(
@@ -67,6 +70,24 @@ def watch_report(plan: Plan, storage: Storage, every_s: float) -> Iterator[Repor
             if summary.complete:
                 return
         time.sleep(every_s)
+
+
+def _look_for_damage(plan: Plan, storage: Storage, ledger: Ledger) -> None:
+    """Take no number from a file that is not as it was written: its task is not done any more.
+
+    Raises:
+        UserError: it is the table of subjects, without which no number can be placed.
+    """
+    for task in plan.tasks:
+        if task.stage == "aggregate" or not ledger.done(task):
+            continue
+        said = withdraw_damaged(
+            storage, task, products_read(storage.files(task), task, "aggregate")
+        )
+        if said is not None and task.stage == "prepare":
+            raise UserError(said)
+        if said is not None:
+            ledger.set_damaged(task)
 
 
 def _subjects(storage: Storage) -> dict[str, Subject]:

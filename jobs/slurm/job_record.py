@@ -62,22 +62,22 @@ class JobRecord:
         self.path = folder / "jobs.jsonl"
 
     def load(self) -> list[Submission]:
-        """Everything submitted so far, oldest first. A line cut off by a crash is passed over."""
+        """Everything submitted so far, oldest first. A damaged or cut line is passed over."""
         try:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
         except (FileNotFoundError, NotADirectoryError):
             return []
         found: dict[str, Submission] = {}
         for line in lines:
             try:
                 kept = json.loads(line)
-            except json.JSONDecodeError:
+                name = kept["name"]
+                if "tasks" in kept:
+                    found[name] = _announced(kept)
+                elif name in found:
+                    found[name] = replace(found[name], job=kept["job"])
+            except (ValueError, KeyError, TypeError, AttributeError):
                 continue
-            name = kept["name"]
-            if "tasks" in kept:
-                found[name] = _announced(kept)
-            elif name in found:
-                found[name] = replace(found[name], job=kept["job"])
         return list(found.values())
 
     def announce(self, experiment: str, array: Array) -> Submission:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 
 from gansfer.atomic import replacing, write_json, write_json_lines
 from gansfer.cohort.encode import ChannelCode
@@ -23,11 +24,15 @@ from gansfer.drawing.slices import sample_grid
 from gansfer.gan.phases import PhaseResult, train_phase_1, train_phase_2, train_phase_3
 from gansfer.gan.sample import draw_latents, sample
 from gansfer.progress import Watch
+from gansfer.sealed import is_intact, seal, unsealed
 from jobs.stages.context import Context, Outcome
 from jobs.stages.labelling import Labelling
+from jobs.store.manifest import file_digests
 
 State = dict[str, torch.Tensor]
 _GRID_SLICES = 40
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,8 @@ def _selftaught(context: Context, generator_state: State) -> torch.Tensor:
     path = context.files.phase(2).selftaught
     gan = context.experiment.gan
     n = gan.phase_3.selftaught_slices
-    if path.exists():
-        kept = load_file(path)["channels"]
+    if path.exists() and is_intact(path):
+        kept = load(unsealed(path))["channels"]
         if len(kept) == n:
             return kept.float()
     latents = draw_latents(n, gan.latent_size, context.seed_for("selftaught"))
@@ -118,6 +123,7 @@ def _selftaught(context: Context, generator_state: State) -> torch.Tensor:
     halved = channels[:, 1:].half().contiguous()
     with replacing(path) as aside:
         save_file({"channels": halved}, aside)
+        seal(aside)
     return halved.float()
 
 
@@ -127,9 +133,15 @@ def _kept_phase(
     files = context.files.phase(phase)
     try:
         kept = json.loads(files.identity.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # none, or damaged
         return None
     if kept["identity"] != identity:
+        return None
+    written = kept.get("files", {})  # an earlier version kept no digests
+    if file_digests(files.folder, [name for name in written if (files.folder / name).exists()]) != (
+        written
+    ):
+        _log.warning("%s: damaged since it was written; phase %d is run again", files.folder, phase)
         return None
     critics = {name: load_file(path) for name, path in files.critics().items()}
     return load_file(files.generator), critics
@@ -155,7 +167,8 @@ def _write_phase(
     write_json_lines(files.log, result.records)
     loss_curves(files.picture("losses"), result.records)
     _write_samples(context, phase, result.generator_state, code, labelling)
-    write_json(files.identity, {"identity": identity, "phase": phase})
+    digests = file_digests(files.folder, [path.name for path in weights])
+    write_json(files.identity, {"identity": identity, "phase": phase, "files": digests})
 
 
 def _write_samples(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from gansfer.atomic import write_json
@@ -31,7 +32,7 @@ def image_digest(image: Path, storage: Storage) -> str:
     known = storage.image_record
     stat = image.stat()
     identity = {"bytes": stat.st_size, "modified_ns": stat.st_mtime_ns}
-    if known.exists():
+    with suppress(FileNotFoundError, ValueError, KeyError):  # damaged: computed again
         kept = json.loads(known.read_text(encoding="utf-8"))
         if kept["identity"] == identity:
             return str(kept["digest"])

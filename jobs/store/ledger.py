@@ -53,6 +53,10 @@ class Ledger:
         """The task's products are complete and of today's settings."""
         return self.finding(task).state == "done"
 
+    def set_damaged(self, task: Task) -> None:
+        """Count a task as not done, for one of its products is not as it was written."""
+        self._findings[task.id] = Finding("stale", "a product was damaged since it was written")
+
     def forget(self, task: Task) -> None:
         """Look again at the task and at those that follow from it."""
         self._manifests.pop(task.id, None)

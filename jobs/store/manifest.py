@@ -8,6 +8,7 @@ import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -45,7 +46,8 @@ def build_manifest(
     Args:
         task: what was done.
         folder: the task's folder.
-        products: its files, relative to the folder; their content is hashed into `digest`.
+        products: its files, relative to the folder; the content of each is hashed into `files`,
+            that of all into `digest`.
         inputs: digest of each needed task's products, as they were read.
         attempts: how often the task was started, this one included.
         wall_s: seconds of this attempt.
@@ -53,6 +55,7 @@ def build_manifest(
         image: digest of the container image that it ran in.
         facts: what the stage wants to be on record, such as subjects and seeds.
     """
+    files = file_digests(folder, products)
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
         "task": task.id,
@@ -60,7 +63,8 @@ def build_manifest(
         "settings": task.settings,
         "inputs": inputs,
         "products": list(products),
-        "digest": digest_files(folder, products),
+        "files": files,
+        "digest": combined_digest(files),
         "version": gansfer.__version__,
         "git_revision": git_revision(),
         "image_digest": image,
@@ -85,14 +89,27 @@ def slurm_job_id() -> str | None:
     return f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
 
 
-def digest_files(folder: Path, names: tuple[str, ...]) -> str:
-    """SHA-256 over the names and contents of files in `folder`, in the given order."""
-    total = hashlib.sha256()
+def file_digests(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    """SHA-256 of the content of each file in `folder`, by its name."""
+    found = {}
     for name in names:
         with (folder / name).open("rb") as content:
-            total.update(name.encode() + b"\0")
-            total.update(hashlib.file_digest(content, "sha256").digest())
+            found[name] = hashlib.file_digest(content, "sha256").hexdigest()
+    return found
+
+
+def combined_digest(files: Mapping[str, str]) -> str:
+    """One SHA-256 over the names and digests of files, in the given order."""
+    total = hashlib.sha256()
+    for name, digest in files.items():
+        total.update(name.encode() + b"\0")
+        total.update(bytes.fromhex(digest))
     return total.hexdigest()
+
+
+def digest_files(folder: Path, names: Sequence[str]) -> str:
+    """SHA-256 over the names and contents of files in `folder`, in the given order."""
+    return combined_digest(file_digests(folder, names))
 
 
 def git_revision() -> str | None:

@@ -5,6 +5,7 @@ A task that is killed or preempted goes on after the last part that it kept, so 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gansfer.atomic import replacing
+from gansfer.sealed import is_intact, seal
+
+_log = logging.getLogger(__name__)
 
 _FOLDER = ".parts"
 
@@ -27,16 +31,27 @@ class Parts:
 
     def __init__(self, folder: Path, identity: str) -> None:
         self.folder = folder / _FOLDER / identity[:32]
+        self._intact: set[str] = set()  # read and checked once, not at every look
 
     def has(self, name: str) -> bool:
-        """The part is finished."""
-        return self._path(name).exists()
+        """The part is finished; one that was damaged since is removed, to be computed again."""
+        path = self._path(name)
+        if name in self._intact or not path.exists():
+            return name in self._intact
+        if is_intact(path):
+            self._intact.add(name)
+            return True
+        _log.warning("%s: damaged since it was written; computing it again", path)
+        path.unlink()
+        return False
 
     def keep(self, name: str, arrays: Mapping[str, npt.NDArray]) -> None:
         """Write a finished part, whole or not at all."""
         values: dict[str, Any] = dict(arrays)  # or mypy sees them in place of numpy's own options
         with replacing(self._path(name)) as aside:
             np.savez(aside, **values)
+            seal(aside)
+        self._intact.add(name)
 
     def read(self, name: str, only: str | None = None) -> dict[str, npt.NDArray]:
         """A finished part's arrays, or `only` one of them."""
@@ -46,6 +61,7 @@ class Parts:
     def drop(self, name: str) -> None:
         """Remove a part that is not needed any more."""
         self._path(name).unlink(missing_ok=True)
+        self._intact.discard(name)
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.npz"

@@ -6,6 +6,7 @@ The names of the files in a task's folder are in task_files.py.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from jobs.store.task_files import TaskFiles
 
 EXPERIMENT_FILE = "experiment.yaml"
 _STALE_TRIES = 5
+_OWN_DIGEST = "manifest_digest"
+_MANIFEST_KEYS = ("task", "fingerprint", "settings", "inputs", "products", "digest")
 
 _FOLDERS = {
     "prepare": "cohort",
@@ -69,23 +72,36 @@ class Storage:
         return TaskFiles(self.folder(task))
 
     def read_manifest(self, task: Task) -> dict[str, Any] | None:
-        """The task's manifest, or None where there is none that can be read."""
-        return _read_json(self.files(task).manifest)
+        """The task's manifest, or None where there is none that is whole."""
+        manifest = _read_json(self.files(task).manifest)
+        return manifest if manifest is not None and _is_whole(manifest) else None
 
     def read_state(self, task: Task) -> dict[str, Any] | None:
         """The task's last heartbeat, or None."""
         return _read_json(self.files(task).state)
 
     def write_manifest(self, task: Task, manifest: dict[str, Any]) -> None:
-        """Declare the task done."""
-        write_json(self.files(task).manifest, manifest)
+        """Declare the task done. The manifest carries its own digest."""
+        write_json(self.files(task).manifest, manifest | {_OWN_DIGEST: _digest_of(manifest)})
+
+
+def _is_whole(manifest: dict[str, Any]) -> bool:
+    """Whether it is as it was written; those of an earlier version carry no digest."""
+    if any(key not in manifest for key in _MANIFEST_KEYS):
+        return False
+    return manifest.get(_OWN_DIGEST, _digest_of(manifest)) == _digest_of(manifest)
+
+
+def _digest_of(manifest: dict[str, Any]) -> str:
+    rest = {key: value for key, value in manifest.items() if key != _OWN_DIGEST}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:
     for _ in range(_STALE_TRIES):
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # no JSON, or no UTF-8
             return None
         except OSError as error:
             if error.errno != errno.ESTALE:

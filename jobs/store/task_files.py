@@ -72,6 +72,11 @@ class TaskFiles:
         return self.folder / "manifest.json"
 
     @property
+    def withdrawn_manifest(self) -> Path:
+        """The manifest of products that were found damaged, to be looked at."""
+        return self.folder / "manifest-withdrawn.json"
+
+    @property
     def state(self) -> Path:
         """Heartbeat, progress and the reason of a failure."""
         return self.folder / "state.json"

@@ -23,7 +23,7 @@ from gansfer.processes import end_with_parent, usable_cores
 from jobs.experiment.plan import Plan, Task
 from jobs.store.ledger import Ledger
 from jobs.store.storage import Storage
-from jobs.worker.run import DONE, run_task
+from jobs.worker.run import BLOCKED, DONE, run_task
 
 _HEARTBEAT_EVERY_S = 2.0  # the disk is local
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -90,6 +90,7 @@ def run_locally(
         return run
     slots = workers or usable_cores()
     processes: dict[str, BaseProcess] = {}
+    repeated: set[str] = set()
     with _stop_on_signals(processes) as stopping:
         context = _fork_server(plan.experiment.run.threads)
         while waiting or processes:
@@ -107,7 +108,8 @@ def run_locally(
             if waiting and not processes:
                 break  # what is left needs tasks that failed
             wait([process.sentinel for process in processes.values()], timeout=poll_s)
-            _collect(processes, run)
+            for task_id in _collect(processes, run):
+                waiting += _to_repeat(plan.by_id[task_id], run, ledger, repeated)
             on_change(run)
     return run
 
@@ -178,7 +180,9 @@ def _ask_to_save(processes: dict[str, BaseProcess]) -> None:
         process.terminate()
 
 
-def _collect(processes: dict[str, BaseProcess], run: LocalRun) -> None:
+def _collect(processes: dict[str, BaseProcess], run: LocalRun) -> list[str]:
+    """Take note of the tasks that have ended; returns their ids."""
+    ended = []
     for task_id, process in list(processes.items()):
         if process.is_alive():
             continue
@@ -187,6 +191,25 @@ def _collect(processes: dict[str, BaseProcess], run: LocalRun) -> None:
         code = process.exitcode
         assert code is not None
         run.ended[task_id] = code
+        ended.append(task_id)
+    return ended
+
+
+def _to_repeat(task: Task, run: LocalRun, ledger: Ledger, repeated: set[str]) -> list[Task]:
+    """A task that found an input damaged, and what has to be run again for it; each once."""
+    if run.ended[task.id] != BLOCKED or task.id in repeated:
+        return []
+    withdrawn = []
+    for need in task.needs:
+        ledger.forget(run.plan.by_id[need])
+        if run.is_finished(run.plan.by_id[need]) and not ledger.done(run.plan.by_id[need]):
+            withdrawn.append(run.plan.by_id[need])
+    again = [task, *withdrawn] if withdrawn else []
+    for one in again:
+        repeated.add(one.id)
+        run.already_done.discard(one.id)
+        run.ended.pop(one.id, None)
+    return again
 
 
 class _stop_on_signals:  # noqa: N801 - a context manager, read like one

@@ -28,6 +28,7 @@ from jobs.experiment.loading import load_experiment
 from jobs.experiment.plan import Plan, Task, make_plan
 from jobs.store import lock as claim
 from jobs.store.image_digest import running_image_digest
+from jobs.store.integrity import products_read, withdraw_damaged
 from jobs.store.ledger import Ledger
 from jobs.store.manifest import build_manifest, slurm_job_id
 from jobs.store.storage import Storage
@@ -122,6 +123,11 @@ def _run_watched(
     plan: Plan, storage: Storage, task: Task, ledger: Ledger, heartbeat: Heartbeat
 ) -> int:
     started_s = time.monotonic()
+    damaged = _damaged_input(plan, storage, task)
+    if damaged is not None:
+        heartbeat.end(state="blocked", reason=damaged)
+        _log.warning("%s: blocked: %s", task.id, damaged)
+        return BLOCKED
     storage.files(task).manifest.unlink(missing_ok=True)
     try:
         # The one lazy import: everything before it runs without torch, on a login node too.
@@ -159,6 +165,15 @@ def _run_watched(
     heartbeat.end(state="done")
     _log.info("%s: done in %.1f s", task.id, time.monotonic() - started_s)
     return DONE
+
+
+def _damaged_input(plan: Plan, storage: Storage, task: Task) -> str | None:
+    """Read all that the task will read, and say what is not as it was written."""
+    found = []
+    for need in (plan.by_id[need] for need in task.needs):
+        read = products_read(storage.files(need), need, task.stage)
+        found.append(withdraw_damaged(storage, need, read))
+    return next((said for said in found if said is not None), None)
 
 
 @contextmanager

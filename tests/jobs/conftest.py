@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,8 +12,6 @@ import pytest
 from jobs.commands.cli import main
 from tests.jobs.experiments import Trial
 from tests.jobs.stand_in import StandIn
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -37,13 +34,7 @@ class Finished(Trial):
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     """The tiny experiment, run from beginning to end without a disturbance."""
     made = Trial.make(tmp_path_factory.mktemp("finished"))
-    ran = subprocess.run(
-        [sys.executable, "-m", "jobs.commands.cli", "run", str(made.config)],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=False,
-    )
+    ran = made.run()
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return Finished(made.config, Asked(ran.returncode, ran.stdout, ran.stderr))
 

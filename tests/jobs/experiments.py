@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +27,7 @@ RATIO = "train_segmenter/seed-0/fold-0/labels-01/ratio-2to1"
 SYNTHETIC = "train_segmenter/seed-0/fold-0/labels-01/synthetic"
 COHORT_BASELINE = "segment_cohort/seed-0/labels-01/baseline"
 
+ROOT = Path(__file__).resolve().parents[2]
 TINY: dict[str, Any] = {
     "name": "tiny",
     "cohort": {
@@ -130,6 +133,16 @@ class Trial:
         """Run one task here, as a worker would; its exit code."""
         save_experiment(self.plan.experiment, self.storage.experiment_file)
         return run_task(str(self.storage.experiment_file), task_id, heartbeat_every_s=60.0)
+
+    def run(self) -> subprocess.CompletedProcess[str]:
+        """The whole experiment, as a user runs it."""
+        return subprocess.run(
+            [sys.executable, "-m", "jobs.commands.cli", "run", str(self.config)],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            check=False,
+        )
 
     def pretend(self, *task_ids: str, content: str = "made") -> None:
         """Leave a product and a manifest as if these tasks had been done."""

@@ -18,8 +18,8 @@ import jobs.commands.validation
 from gansfer.gan.networks import Discriminator
 from jobs.experiment.loading import save_experiment
 from jobs.experiment.model import Experiment
-from tests.jobs.conftest import ROOT, Asked
-from tests.jobs.experiments import Trial
+from tests.jobs.conftest import Asked
+from tests.jobs.experiments import ROOT, Trial
 
 Gansfer = Callable[..., Asked]
 PAPER = ROOT / "configs" / "oasis.yaml"

@@ -18,8 +18,8 @@ import pytest
 
 from jobs.store.storage import Storage
 from jobs.worker.run import DONE, STOPPED
-from tests.jobs.conftest import ROOT, Finished
-from tests.jobs.experiments import GAN, RATIO, Trial, results_of
+from tests.jobs.conftest import Finished
+from tests.jobs.experiments import GAN, RATIO, ROOT, Trial, results_of
 
 pytestmark = [
     pytest.mark.slow,

@@ -17,8 +17,8 @@ from gansfer.processes import usable_cores
 from jobs.experiment.plan import Plan
 from jobs.store.storage import Storage
 from jobs.worker.pool import LocalRun, run_locally
-from tests.jobs.conftest import ROOT, Asked, Finished
-from tests.jobs.experiments import BASELINE, GAN, RATIO, SYNTHETIC, Trial
+from tests.jobs.conftest import Asked, Finished
+from tests.jobs.experiments import BASELINE, GAN, RATIO, ROOT, SYNTHETIC, Trial
 
 Gansfer = Callable[..., Asked]
 COHORT_SYNTHETIC = "segment_cohort/seed-0/labels-01/synthetic"
