@@ -205,6 +205,11 @@ class SynthesisSettings(Settings):
     """From generated slices to a labelled data set (III.B)."""
 
     slices_per_phase: Count = Field(10_000, description="Paper silent ('effectively infinite').")
+    slice_numbers_from: Literal["known", "labelled"] = Field(
+        "known",
+        description="a generated slice has the number of the nearest real one: of all that the GAN "
+        "learns from, or of its labelled ones. Paper: 'the real training images'.",
+    )
     mask_margin_mm: float = Field(10.0, ge=0)
     binarise_fraction: Fraction | Literal["calibrated"] = Field(
         "calibrated",

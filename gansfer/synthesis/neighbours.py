@@ -69,20 +69,21 @@ def nearest(
 
 
 def nearest_slice_number(
-    query_khw: Floats, training_nzhw: Floats, *, watch: Watch | None = None
+    query_khw: Floats, numbered_nzhw: Floats, *, watch: Watch | None = None
 ) -> npt.NDArray[np.int64]:
-    """Slice number (0-based z) of each generated slice: that of the nearest training slice (III.B).
+    """Slice number (0-based z) of each generated slice: that of the nearest real one (III.B).
 
     A query that is not finite gets some valid number; its realism score is what rejects it.
 
     Args:
         query_khw: [K, H, W] MR channel of generated slices, in the training images' units.
-        training_nzhw: [N, Z, H, W] MR of the labelled training subjects of this cell.
+        numbered_nzhw: [N, Z, H, W] real MR of the common space, with labels or without. The
+            labelled ones alone, being young, misplace slices with wide ventricles.
         watch: told of each finished block.
     """
-    n_slices = training_nzhw.shape[1]
+    n_slices = numbered_nzhw.shape[1]
     index_k, _ = nearest(
-        query_khw, training_nzhw.reshape(-1, *training_nzhw.shape[2:]), watch=watch
+        query_khw, numbered_nzhw.reshape(-1, *numbered_nzhw.shape[2:]), watch=watch
     )
     return index_k % n_slices
 

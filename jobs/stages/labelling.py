@@ -31,7 +31,7 @@ class Labelled:
 class Labelling:
     """The rule of one cell, from the labels that are available to it."""
 
-    training_nzhw: Floats
+    numbered_nzhw: Floats
     mask_szhw: npt.NDArray[np.bool_]
     rule: PostprocessRule
 
@@ -55,11 +55,14 @@ class Labelling:
             spacing_zhw_mm[1:],
             settings,
         )
-        return cls(data.training_images_nzhw, mask_szhw, rule)
+        numbered_nzhw = data.training_images_nzhw
+        if settings.slice_numbers_from == "known":
+            numbered_nzhw = data.known_images_khw.reshape(-1, *numbered_nzhw.shape[1:])
+        return cls(numbered_nzhw, mask_szhw, rule)
 
     def slice_index(self, image_khw: Floats) -> npt.NDArray[np.int64]:
-        """Slice number of each image: that of the nearest real training slice."""
-        return nearest_slice_number(image_khw, self.training_nzhw)
+        """Slice number of each image: that of the nearest real slice whose number is known."""
+        return nearest_slice_number(image_khw, self.numbered_nzhw)
 
     def label(
         self, image_khw: Floats, contrast_kshw: Floats, watch: Watch | None = None

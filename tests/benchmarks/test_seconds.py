@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.benchmarks import roundtrip
+from gansfer.settings import EncodingSettings, SynthesisSettings
+from tests.benchmarks import agreement, ceiling, roundtrip
+from tests.benchmarks.prepared import built_in_cohort, dice, flat
 
 
 def test_roundtrip_says_what_each_step_costs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -19,3 +23,49 @@ def test_roundtrip_says_what_each_step_costs(capsys: pytest.CaptureFixture[str])
     )
     assert clipped["binarised"][0] < table["binarised"][0] - 0.02
     assert clipped["gated"][0] < clipped["filled"][0]
+
+
+def test_ceiling_measures_every_arm(capsys: pytest.CaptureFixture[str]) -> None:
+    results = ceiling.main(["--iterations", "5", "--arms", "baseline", "path", "truth"])
+    said = capsys.readouterr().out
+    assert said.startswith("1 labelled, 4 give, 4 and 2 test subjects are measured, seed 0, 2:1")
+    assert list(results) == ["baseline", "path", "truth"]
+    assert all(set(result) >= {"test", "others", "60+"} for result in results.values())
+
+
+def test_shares_are_of_what_there_is_to_gain(capsys: pytest.CaptureFixture[str]) -> None:
+    ceiling.print_shares({"baseline": {"75+": 0.6}, "path": {"75+": 0.7}, "truth": {"75+": 0.8}})
+    assert capsys.readouterr().out == (
+        "75+        to gain  20.0 points; share: baseline 0.00, path 0.50, truth 1.00\n"
+    )
+    ceiling.print_shares({"baseline": {"75+": 0.6}, "path": {"75+": 0.7}})
+    assert capsys.readouterr().out == ""
+
+
+def test_the_label_path_of_the_ceiling_gives_other_peoples_labels_back(tmp_path: Path) -> None:
+    cohort = built_in_cohort(tmp_path, 2, 4, 4.0)
+    who = ceiling.given(cohort, 1, 2, 0, 1)
+    assert {one.id for one in who.givers}.isdisjoint({one.id for one in who.others})
+    assert {*who.training_ids}.isdisjoint(who.test_ids)
+    truth_khw = flat(cohort.references([one.id for one in who.givers]))
+    gate_off = SynthesisSettings(intensity_sd=3.0)
+    overall = {}
+    for arm in ("path", "path-numbered", "truth"):
+        _, label_khw = ceiling.made(who, arm, EncodingSettings(), gate_off)
+        overall[arm] = dice(label_khw, truth_khw, len(cohort.structures))[0]
+    assert overall["truth"] == 1.0
+    assert overall["path-numbered"] > 0.9
+    assert overall["path"] <= overall["path-numbered"]
+
+
+def test_agreement_is_lower_where_labels_do_not_follow_the_image(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    kept = tmp_path / "judge.safetensors"
+    results = agreement.main(["--iterations", "60", "--judge", str(kept)])
+    assert results["real labelled"].dsc[0] > results["shifted"].dsc[0] + 0.1
+    assert results["real labelled"].area == pytest.approx([1.0] * 8)
+    said = capsys.readouterr().out
+    assert [line.split()[0] for line in said.splitlines()[1::3]] == ["real", "shifted"]
+    again = agreement.main(["--iterations", "1", "--judge", str(kept)])
+    assert again["shifted"].dsc == results["shifted"].dsc

@@ -98,9 +98,22 @@ def test_masks_reach_the_margin_beyond_any_label_and_no_further() -> None:
     assert np.flatnonzero(row_w).tolist() == list(range(0, 9))
 
 
+@pytest.mark.parametrize(("numbered_from", "expected"), [("known", 2), ("labelled", 0)])
+def test_slice_numbers_are_those_of_any_known_image_or_of_labelled_ones(
+    numbered_from: str, expected: int
+) -> None:
+    context = wide_range_context()
+    context.experiment.synthesis = SETTINGS.model_copy(update={"slice_numbers_from": numbered_from})
+    rule = Labelling.of_cell(context)
+    # Slice 2 of P2, who has no label; of the labelled subjects' slices, one of number 0 is nearest.
+    drawn_hw = context.cohort.images(["P2"])[0, 2]
+    rule.numbered_nzhw[-3 if numbered_from == "labelled" else 0, 0] = drawn_hw + 0.01
+    assert rule.slice_index(drawn_hw[None]).tolist() == [expected]
+
+
 def test_a_pixel_unlike_the_rest_of_its_structure_is_not_labelled() -> None:
     rule = labelling()
-    image_khw = flat(rule.training_nzhw)[1:2].copy()
+    image_khw = flat(rule.numbered_nzhw)[1:2].copy()
     contrast_kshw = np.zeros((1, 2, *SHAPE_ZHW[1:]), np.float32)
     contrast_kshw[0, 0, 2:7, 2:7] = 2.0
     image_khw[0, 2, 2] += 1.0
