@@ -14,6 +14,8 @@ from jobs.store.storage import EXPERIMENT_FILE, Storage
 ConfigPath = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="the experiment's YAML file, or its folder")
 ]
+INCOMPLETE = 3  # exit code: something is not done, or not in the report
+
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for scripts")]
 
 

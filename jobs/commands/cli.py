@@ -16,7 +16,7 @@ from rich.table import Table
 
 import gansfer
 from gansfer.errors import UserError
-from jobs.commands.arguments import AsJson, ConfigPath, experiment_file, open_experiment
+from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, experiment_file, open_experiment
 from jobs.commands.cluster_cli import register
 from jobs.commands.display import Display
 from jobs.commands.product_cli import register as register_products
@@ -27,7 +27,7 @@ from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan, make_plan
 from jobs.experiment.resources import STAGES
 from jobs.slurm.job_record import JobRecord
-from jobs.slurm.status import look_up
+from jobs.slurm.submitted_jobs import look_up
 from jobs.store.ledger import Ledger
 from jobs.store.storage import Storage
 from jobs.worker.pool import run_locally
@@ -45,7 +45,6 @@ app = typer.Typer(
 )
 register(app)
 register_products(app)
-INCOMPLETE = 3
 # What a login node may lack; pyproject.toml's extra `run` has all of them.
 _SCIENTIFIC = {
     *("h5py", "jinja2", "matplotlib", "nibabel", "numpy", "pandas", "PIL", "safetensors", "scipy"),

@@ -12,7 +12,7 @@ import typer
 from rich.live import Live
 
 from gansfer.errors import UserError
-from jobs.commands.arguments import AsJson, ConfigPath, open_experiment
+from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, open_experiment
 from jobs.commands.status_view import status_view, wide_console
 from jobs.commands.submitting import (
     confirm_and_submit,
@@ -24,10 +24,12 @@ from jobs.commands.submitting import (
 )
 from jobs.experiment.plan import Plan
 from jobs.experiment.resources import STAGES
-from jobs.slurm import scheduler
 from jobs.slurm.arrays import Scale
+from jobs.slurm.cancelling import cancel_jobs
 from jobs.slurm.job_record import JobRecord
-from jobs.slurm.status import experiment_status, look_up
+from jobs.slurm.status import experiment_status
+from jobs.slurm.submitted_jobs import SubmittedJobs, look_up
+from jobs.store.storage import Storage
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="print the sbatch scripts, submit nothing")]
@@ -111,23 +113,26 @@ def status_command(
         bool, typer.Option("--watch", help="again every 30 s, until all has ended")
     ] = False,
 ) -> None:
-    """Print how every stage stands, what runs and how far it is, and why tasks failed."""
+    """Print how every stage stands and why tasks failed; exit code 3 until all is done."""
     plan, storage = open_experiment(config)
     record = JobRecord(storage.submissions)
-    if as_json:
-        found = experiment_status(plan, storage, look_up(record))
-        typer.echo(json.dumps(found.as_json(), indent=1))
-        return
-    console = wide_console()
     found = experiment_status(plan, storage, look_up(record))
-    if not watch or not console.is_terminal:
-        console.print(status_view(found, plan))
-        return
-    with Live(status_view(found, plan), console=console, auto_refresh=False) as live:
-        while found.count("running") or found.count("queued"):
-            time.sleep(WATCH_EVERY_S)
-            found = experiment_status(plan, storage, look_up(record))
-            live.update(status_view(found, plan), refresh=True)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=1))
+    else:
+        console = wide_console()
+        if not watch or not console.is_terminal:
+            console.print(status_view(found, plan, storage))
+        else:
+            with Live(
+                status_view(found, plan, storage), console=console, auto_refresh=False
+            ) as live:
+                while found.count("running") or found.count("queued"):
+                    time.sleep(WATCH_EVERY_S)
+                    found = experiment_status(plan, storage, look_up(record))
+                    live.update(status_view(found, plan, storage), refresh=True)
+    if found.count("done") < len(found.tasks):
+        raise typer.Exit(INCOMPLETE)
 
 
 def logs_command(
@@ -162,16 +167,26 @@ def cancel_command(
     if stage is not None and stage not in STAGES:
         raise UserError(f"{stage}: no such stage; there are {', '.join(STAGES)}")
     record = JobRecord(storage.submissions)
-    ids = look_up_queue(record).elements_to_cancel(stage)
-    if not ids:
-        typer.echo("nothing to cancel: no job of this experiment is queued or running")
+    n_jobs = len(_to_cancel(look_up_queue(record), plan, storage, stage))
+    if not n_jobs:
+        typer.echo(
+            f"nothing to cancel: no job of this experiment is queued or running, in {storage.root}"
+        )
         return
     if not yes:
-        typer.confirm(f"cancel {len(ids)} jobs of {plan.experiment.name}?", abort=True)
+        typer.confirm(f"cancel {n_jobs} jobs of {storage.root}?", abort=True)
     with record.locked():  # asked again: what was submitted meanwhile is to end too
-        ids = look_up_queue(record).elements_to_cancel(stage)
-        scheduler.cancel(ids)
-    typer.echo(f"cancelled {len(ids)} jobs; gansfer submit starts them again")
+        submitted = look_up_queue(record)
+        n_jobs = cancel_jobs(record, submitted, _to_cancel(submitted, plan, storage, stage))
+    typer.echo(f"cancelled {n_jobs} jobs; gansfer submit starts them again")
+
+
+def _to_cancel(
+    submitted: SubmittedJobs, plan: Plan, storage: Storage, stage: str | None
+) -> list[str]:
+    """Tasks whose jobs wait, run, or may do so; the last stage first."""
+    done = plan.by_id.keys() - not_done(plan, storage)
+    return submitted.to_cancel(stage, submitted.lost_sight_of(done))
 
 
 def _check_tasks(plan: Plan, task_ids: Collection[str]) -> None:

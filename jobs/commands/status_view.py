@@ -15,6 +15,7 @@ from jobs.experiment.plan import Plan
 from jobs.slurm.arrays import Array
 from jobs.slurm.status import ExperimentStatus
 from jobs.slurm.verdict import STATES, TaskStatus
+from jobs.store.storage import Storage
 
 _MOST_SHOWN = 12
 _COLOURS = {"done": "green", "running": "cyan", "blocked": "yellow", "failed": "red"}
@@ -26,12 +27,12 @@ def wide_console(*, stderr: bool = False) -> Console:
     return console if console.is_terminal else Console(stderr=stderr, width=160)
 
 
-def status_view(status: ExperimentStatus, plan: Plan) -> RenderableType:
+def status_view(status: ExperimentStatus, plan: Plan, storage: Storage) -> RenderableType:
     """One table of all stages; under it what runs, and what failed and why."""
     told = {"nothing": "products and heartbeats"}.get(status.source, status.source)
     states = [state for state in STATES if state != "todo" or status.count("todo")]
     columns = ("stage", "labels", *states, "at", "left")
-    table = _table(f"{status.experiment} (from {told})", columns)
+    table = _table(f"{storage.root} (from {told})", columns)
     of_task = {one.task: one for one in status.tasks}
     for stage, labels, tasks in plan.arrays():
         ones = [of_task[task.id] for task in tasks]
@@ -45,6 +46,8 @@ def status_view(status: ExperimentStatus, plan: Plan) -> RenderableType:
     table.add_section()
     table.add_row("all", "", *(_counted(status.tasks, state) for state in states), "", "")
     parts: list[RenderableType] = [table]
+    unlisted = [one for one in status.tasks if one.state == "queued" and _is_unlisted(one)]
+    parts += _lines(unlisted)
     for state in ("running", "failed", "blocked", "stale"):
         parts += _lines([one for one in status.tasks if one.state == state])
     return Group(*parts)
@@ -118,10 +121,16 @@ def _longest_left(ones: Sequence[TaskStatus]) -> str:
     return duration(max(left_s)) if left_s else ""
 
 
+def _is_unlisted(one: TaskStatus) -> bool:
+    """SLURM lists no such job, and it may be somewhere all the same."""
+    return "SLURM does not list" in one.reason
+
+
 def _lines(ones: Sequence[TaskStatus]) -> list[Text]:
     lines = []
     for one in ones[:_MOST_SHOWN]:
-        where = f" on {one.host}" if one.state == "running" and one.host else ""
+        where = f" of {one.user}" if one.user else ""
+        where += f" on {one.host}" if one.state == "running" and one.host else ""
         said = ", ".join(part for part in (describe_progress(one.progress), one.reason) if part)
         kind = f" ({one.kind})" if one.kind else ""
         line = Text.assemble((f"{one.state}{kind}", _COLOURS.get(one.state, "")), f" {one.task}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import typer
 
@@ -15,7 +15,7 @@ from jobs.experiment.plan import Plan
 from jobs.slurm import submission as submit
 from jobs.slurm.arrays import Scale, arrays_to_submit, jobs_needed
 from jobs.slurm.job_record import JobRecord
-from jobs.slurm.status import SubmittedJobs, look_up
+from jobs.slurm.submitted_jobs import SubmittedJobs, look_up
 from jobs.store.ledger import Ledger
 from jobs.store.storage import Storage
 
@@ -35,8 +35,8 @@ def look_up_to_submit(plan: Plan, storage: Storage) -> SubmittedJobs:
     for submission in record.load():
         found = submitted.last.get(submission.tasks[0])
         if submission.job is None and found and found[0].name == submission.name and found[0].job:
-            submit.finish_interrupted(found[0], storage)
             record.confirm(submission, found[0].job)
+            submit.write_pickles(found[0], storage)
     refuse_outdated(plan, storage, submitted)
     # A retry may have been killed between submitting an array and telling those that need it.
     submit.let_wait_for(set(submitted.queued.values()), plan, submitted.queued)
@@ -96,19 +96,21 @@ def confirm_and_submit(
     check_sources(plan.experiment)
     if plan.experiment.cluster.container.image is None:  # the tasks run with this python
         check_packages(plan.experiment)
-    wanted = _with_report(plan, wanted, submitted.waiting)
+    wanted, job_of = _without_unlisted(plan, storage, submitted, wanted)
     if not wanted:
-        typer.echo(f"nothing to submit: {_settled(plan, storage, submitted)}")
+        typer.echo(f"nothing to submit: {_settled(plan, storage, job_of)}")
         return
     arrays = arrays_to_submit(plan, wanted, submit.array_size(plan.experiment), scale)
     console = wide_console()
-    console.print(submission_table(plan, arrays, set(submitted.queued)))
+    console.print(submission_table(plan, arrays, set(job_of)))
     if not yes:
-        typer.confirm(f"submit {len(wanted)} tasks in {len(arrays)} jobs?", abort=True)
+        typer.confirm(
+            f"submit {len(wanted)} tasks in {len(arrays)} jobs, into {storage.root}?", abort=True
+        )
     save_experiment(plan.experiment, storage.experiment_file)
     n_submitted = 0
     try:
-        for submission in submit.submit_arrays(arrays, plan, storage, submitted.queued):
+        for submission in submit.submit_arrays(arrays, plan, storage, job_of):
             n_submitted += len(submission.tasks)
             kind = submission.name.rsplit(".", 1)[0]
             typer.echo(f"job {submission.job}: {len(submission.tasks)} of {kind}")
@@ -120,28 +122,57 @@ def confirm_and_submit(
     typer.echo(f"watch it with: gansfer status {storage.root}")
 
 
+def _without_unlisted(
+    plan: Plan, storage: Storage, submitted: SubmittedJobs, wanted: set[str]
+) -> tuple[set[str], dict[str, str]]:
+    """What is to be submitted, and in which array each task is that is queued or may be.
+
+    What may still be queued where SLURM does not show it is not submitted again, and its user is
+    told.
+    """
+    done = plan.by_id.keys() - not_done(plan, storage)
+    unlisted = {
+        task_id: reason
+        for task_id, reason in submitted.lost_sight_of(done).items()
+        if task_id in plan.by_id
+    }
+    for reason in dict.fromkeys(unlisted.values()):
+        n = sum(one == reason for one in unlisted.values())
+        tasks = "1 task is" if n == 1 else f"{n} tasks are"
+        typer.echo(
+            f"note: {reason}: its {tasks} not submitted again; if you know that it is gone: "
+            f"gansfer cancel {storage.root}",
+            err=True,
+        )
+    wanted = _with_report(plan, wanted - unlisted.keys(), {*submitted.waiting, *unlisted})
+    jobs = {task_id: submitted.last[task_id][0].job for task_id in unlisted}
+    return wanted, submitted.queued | {task_id: job for task_id, job in jobs.items() if job}
+
+
 def _with_report(plan: Plan, wanted: set[str], waiting: Collection[str]) -> set[str]:
     """Whatever is made anew goes into the report: one that still waits, or one after it."""
     report = {task.id for task in plan.of_stage("aggregate") if task.id not in waiting}
     return wanted | report if wanted else wanted
 
 
-def _settled(plan: Plan, storage: Storage, submitted: SubmittedJobs) -> str:
-    n_queued = len(set(submitted.queued) & set(plan.by_id))
+def _settled(plan: Plan, storage: Storage, job_of: Mapping[str, str]) -> str:
+    n_queued = len(job_of.keys() & plan.by_id.keys())
     n_done = len(plan.tasks) - len(not_done(plan, storage))
-    return f"{n_done} of {len(plan.tasks)} tasks are done, {n_queued} queued or running"
+    return (
+        f"{n_done} of {len(plan.tasks)} tasks are done, {n_queued} queued or running, in "
+        f"{storage.root}"
+    )
 
 
 def print_scripts(
     plan: Plan, storage: Storage, submitted: SubmittedJobs, wanted: set[str], scale: Scale
 ) -> None:
     """The script of each array that would be submitted; job numbers follow the queue's."""
-    wanted = _with_report(plan, wanted, submitted.waiting)
+    wanted, job_of = _without_unlisted(plan, storage, submitted, wanted)
     if not wanted:
-        typer.echo(f"nothing to submit: {_settled(plan, storage, submitted)}")
+        typer.echo(f"nothing to submit: {_settled(plan, storage, job_of)}")
         return
     arrays = arrays_to_submit(plan, wanted, submit.array_size(plan.experiment), scale)
-    job_of = submitted.queued
     wide_console(stderr=True).print(submission_table(plan, arrays, set(job_of)))
     first = 1 + max(map(int, job_of.values()), default=0)
     for number, array in enumerate(arrays, start=first):

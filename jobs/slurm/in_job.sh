@@ -28,11 +28,25 @@ export ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS=$threads
 export HDF5_USE_FILE_LOCKING=FALSE
 # The code is what is installed, not what lies in the folder that was submitted from.
 export PYTHONSAFEPATH=1
+# Figures are files. A notebook's terminal names its own backend, which no node has.
+export MPLBACKEND=Agg
 
 # Caches and settings go to the node's own disk, never to $HOME, and a container is to see that
 # disk, also where the command is Singularity.
-local=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}
-scratch=$(mktemp -d "$local/gansfer.XXXXXX") || exit 1
+# A TMPDIR of the login node (pam_tmpdir's, /run/user/...) comes along with the job and need not be
+# there on the node; the last resort is the folder of the jobs, which every node sees.
+scratch=
+for local in "${SLURM_TMPDIR:-}" "${TMPDIR:-}" /tmp "$(dirname "$0")"; do
+  [[ -n $local ]] || continue
+  scratch=$(mktemp -d "$local/gansfer.XXXXXX" 2>/dev/null) && break
+  echo "gansfer: no folder can be made in $local on $(uname -n); temporary files go elsewhere"
+done
+if [[ -z $scratch ]]; then
+  echo "gansfer: nowhere to put caches on $(uname -n)"
+  exit 1
+fi
+export TMPDIR=$local
+[[ -z ${SLURM_TMPDIR:-} ]] || export SLURM_TMPDIR=$local
 binds=${APPTAINER_BIND:-${SINGULARITY_BIND:-}}
 [[ $local == /tmp ]] || binds=${binds:+$binds,}$local
 [[ -z $binds ]] || export APPTAINER_BIND=$binds SINGULARITY_BIND=$binds
@@ -82,7 +96,9 @@ fi
 
 trap '' USR2 TERM
 if ((restarts >= max_requeues)); then
-  echo "gansfer: $job stopped after $restarts requeues, the most that max_requeues allows"
+  what=stopped
+  [[ $asked != USR2 ]] || what="met its time limit"
+  echo "gansfer: $job $what after $restarts requeues, the most that max_requeues allows"
   exit "$code"
 fi
 for _ in 1 2 3 4 5; do

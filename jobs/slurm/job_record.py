@@ -1,8 +1,9 @@
 """The record of job ids: which SLURM job was submitted for which task.
 
 One JSON line before each sbatch (what will be submitted, under a job name that nobody else has) and
-one after it (the job's id). A submission that was cut off between the two is found again by the
-job's name. Ids are hints: whether a task is done is for its products to say.
+one after it (the job's id, or what sbatch said instead). A submission that was cut off between the
+two is found again by the job's name. Ids are hints: whether a task is done is for its products to
+say.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,7 +21,10 @@ from typing import Any
 from gansfer.errors import UserError
 from jobs.experiment.resources import StageName
 from jobs.slurm.arrays import Array
+from jobs.slurm.slurm_commands import me
 from jobs.store.lock import claimed
+
+_LATER = ("job", "clusters", "answer", "given_up")  # what a second line may say
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,10 @@ class Submission:
         time_h: the time limit that was asked for.
         memory_gb: the memory.
         job: SLURM's id of the array; None when sbatch's answer was never written down.
+        clusters: where it was submitted to, as `--clusters` takes it; empty: where we are.
+        user: login name of who submitted it.
+        answer: what sbatch said where it took the job and no id was to be found in that.
+        given_up: its user has said that it is gone, where SLURM could not say so.
     """
 
     name: str
@@ -46,12 +54,22 @@ class Submission:
     time_h: float
     memory_gb: float
     job: str | None = None
+    clusters: str = ""
+    user: str = ""
+    answer: str = ""
+    given_up: bool = False
 
     def element(self, index: int) -> str | None:
         """SLURM's id of one task: `123_4`, or `123` where the array has a single task."""
         if self.job is None:
             return None
         return f"{self.job}_{index}" if len(self.tasks) > 1 else self.job
+
+    @property
+    def shown(self) -> str:
+        """For messages: the id and the cluster, or the name by which it can be looked for."""
+        where = f" on cluster {self.clusters}" if self.clusters else ""
+        return f"job {self.job or self.name}{where}"
 
 
 class JobRecord:
@@ -75,7 +93,8 @@ class JobRecord:
                 if "tasks" in kept:
                     found[name] = _announced(kept)
                 elif name in found:
-                    found[name] = replace(found[name], job=kept["job"])
+                    changes = {key: kept[key] for key in _LATER if key in kept}
+                    found[name] = replace(found[name], **changes)
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
         return list(found.values())
@@ -90,14 +109,25 @@ class JobRecord:
             "sent": datetime.now(UTC).isoformat(timespec="seconds"),
             "time_h": array.ask.time_h,
             "memory_gb": array.ask.memory_gb,
+            "clusters": clusters_of(array.ask.sbatch),
+            "user": me(),
         }
         self._append(line)
         return _announced(line)
 
-    def confirm(self, submission: Submission, job: str) -> Submission:
-        """Write down the id that SLURM gave."""
-        self._append({"name": submission.name, "job": job})
-        return replace(submission, job=job)
+    def confirm(self, submission: Submission, job: str, clusters: str = "") -> Submission:
+        """Write down the id that SLURM gave, and on which cluster where it named one."""
+        changes = {"job": job} | ({"clusters": clusters} if clusters else {})
+        self._append({"name": submission.name, **changes})
+        return replace(submission, **changes)  # type: ignore[arg-type]
+
+    def keep_answer(self, submission: Submission, answer: str) -> None:
+        """Write down that sbatch took it, and what it said in place of an id."""
+        self._append({"name": submission.name, "answer": answer})
+
+    def give_up(self, submission: Submission) -> None:
+        """Write down that it is gone, as its user says."""
+        self._append({"name": submission.name, "given_up": True})
 
     def log(self, element: str) -> Path:
         """Where a job's output goes (submitit's names, in a folder for each array)."""
@@ -127,6 +157,11 @@ class JobRecord:
             os.fsync(file.fileno())
 
 
+def clusters_of(options: Mapping[str, str | int | bool]) -> str:
+    """Where these sbatch options send a job, as `--clusters` takes it; empty: where we are."""
+    return str(options.get("clusters", options.get("cluster", "")))
+
+
 def _announced(line: dict[str, Any]) -> Submission:
     tasks = line["tasks"]
     return Submission(
@@ -137,4 +172,6 @@ def _announced(line: dict[str, Any]) -> Submission:
         line["sent"],
         line.get("time_h", 0.0),  # an older record does not say
         line.get("memory_gb", 0.0),
+        clusters=line.get("clusters", ""),
+        user=line.get("user", ""),
     )

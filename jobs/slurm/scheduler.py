@@ -1,23 +1,23 @@
 """What SLURM says of jobs: squeue for those that are queued or run, sacct for those that ended.
 
+Jobs are asked for by id and by name, with every state, on the clusters that they went to: a plain
+squeue leaves out hidden partitions, other clusters of a federation and whoever shares our storage.
 Where there is no accounting, squeue also knows what ended in the last minutes; where there is no
 SLURM at all, nobody is asked and the products have to do.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gansfer.errors import UserError
+from jobs.slurm.slurm_commands import carried_out, me, on_clusters, output, run
 
 Source = Literal["sacct", "squeue", "nothing"]
 
-_TIMEOUT_S = 60
+_IDS_AT_ONCE = 500  # a command line has room for more
 _PENDING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 _RUNNING = {
     "RUNNING",
@@ -29,6 +29,7 @@ _RUNNING = {
     "RESIZING",
     "STAGE_OUT",
 }
+_UNKNOWN_ID = re.compile(r"invalid job id", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Job:
         reason: why it is pending, or who cancelled it.
         exit_code: of the ended job; None where nobody knows.
         killed_by: number of the signal that ended it, or 0.
+        user: login name of whose job it is; empty where SLURM did not say.
     """
 
     id: str
@@ -50,6 +52,7 @@ class Job:
     reason: str = ""
     exit_code: int | None = None
     killed_by: int = 0
+    user: str = ""
 
     @property
     def pending(self) -> bool:
@@ -68,92 +71,166 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Which jobs to ask for on one cluster, or several.
+
+    Attributes:
+        clusters: as `--clusters` takes them; empty: the one that we are on.
+        arrays: ids of arrays and plain jobs.
+        names: names of jobs whose id was never written down.
+    """
+
+    clusters: str = ""
+    arrays: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
 class Answer:
-    """Jobs by id, and who told of them."""
+    """Jobs by their name and id, and who told of them.
+
+    A submission's name is its own; ids are given once a cluster, and again after years.
+    """
 
     source: Source
-    jobs: dict[str, Job]
+    jobs: Mapping[tuple[str, str], Job]
+
+    def named(self, name: str) -> list[Job]:
+        """Every job of this name."""
+        return [job for (of, _), job in self.jobs.items() if of == name]
 
 
-def ask(arrays: Collection[str]) -> Answer:
-    """What is known of these arrays' elements, and of every other job of this user in the queue.
+def ask(asked: Iterable[Asked]) -> Answer:
+    """What is known of these arrays' elements, and of the jobs of these names.
 
     What is live is for squeue alone to say: it is asked first, of jobs that were accepted before,
-    so one that it does not know is gone, whatever sacct says (its records may never be closed).
+    so one that it does not know is not live, whatever sacct says (its records may never be closed).
     sacct comes seconds late, and after a requeue it may still tell of the attempt before: its word
     counts where it says that a job has ended and squeue does not know better, for it knows the exit
     code.
     """
-    queued = _squeue()
-    if queued is None:
-        return Answer("nothing", {})
-    recorded = _sacct(arrays)
-    if recorded is None:
-        return Answer("squeue", queued)
-    counts = {
-        job_id: job
-        for job_id, job in recorded.items()
-        if not job.live and not (job_id in queued and queued[job_id].live)
-    }
-    return Answer("sacct", {**queued, **counts})
+    jobs: dict[tuple[str, str], Job] = {}
+    sources: set[Source] = set()
+    for one in asked:
+        queued = _squeue(one)
+        if queued is None:
+            return Answer("nothing", {})
+        recorded = _sacct(one)
+        sources.add("squeue" if recorded is None else "sacct")
+        ended = {
+            key: job
+            for key, job in (recorded or {}).items()
+            if not job.live and not (key in queued and queued[key].live)
+        }
+        jobs |= queued | ended
+    return Answer("squeue" if "squeue" in sources else "sacct", jobs)
 
 
-def cancel(job_ids: Sequence[str]) -> None:
+def is_gone(array: str, clusters: str = "", owner: str = "") -> bool:
+    """Whether SLURM says for certain that no element of this array waits or runs.
+
+    An answer that does not list a job is no proof that it has ended: the answer may have been cut
+    short, or of another cluster. That no job has this id is, unless SLURM hides others' jobs.
+
+    Args:
+        array: its id.
+        clusters: where it was submitted to; empty: the one that we are on.
+        owner: login name of whose it is; empty: ours.
+    """
+    command = ["scontrol", *on_clusters(clusters), "-a", "-o", "show", "job", array]
+    ran = run(command)
+    if ran is None:
+        return False
+    if ran.returncode != 0:
+        hidden = owner not in ("", me()) and _hides_jobs()
+        return bool(_UNKNOWN_ID.search(ran.stderr + ran.stdout)) and not hidden
+    states = re.findall(r"\bJobState=(\w+)", ran.stdout)
+    return bool(states) and not any(Job("", "", state).live for state in states)
+
+
+def cancel(job_ids: Sequence[str], clusters: str = "") -> None:
     """End these jobs.
 
     Raises:
         UserError: scancel refused.
     """
-    for start in range(0, len(job_ids), 500):
-        _commanded(["scancel", *job_ids[start : start + 500]])
+    for start in range(0, len(job_ids), _IDS_AT_ONCE):
+        some = job_ids[start : start + _IDS_AT_ONCE]
+        carried_out(["scancel", *on_clusters(clusters), *some])
 
 
-def wait_also_for(array: str, afterany: Sequence[str]) -> None:
+def wait_also_for(array: str, afterany: Sequence[str], clusters: str = "") -> None:
     """Replace a pending array's dependency: it starts when all of `afterany` have ended."""
     dependency = "afterany:" + ":".join(afterany)
     # It may have started meanwhile: then its worker looks at the inputs, and ends as blocked.
-    _output(["scontrol", "update", f"JobId={array}", f"Dependency={dependency}"])
+    where = on_clusters(clusters)
+    output(["scontrol", *where, "update", f"JobId={array}", f"Dependency={dependency}"])
 
 
 def max_array_size() -> int | None:
-    """Elements that one array may have here (indices stay below it), or None if unknown."""
-    config = _output(["scontrol", "show", "config"]) or ""
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", config, re.MULTILINE)
+    """Elements that one array may have here (indices stay below it), or None if unknown.
+
+    0 means that this SLURM has no job arrays.
+    """
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", _configuration(), re.MULTILINE)
     return int(found[1]) if found else None
 
 
-def _squeue() -> dict[str, Job] | None:
-    """Jobs of this user, elements apart; None where squeue does not answer."""
-    form = "%i|%T|%r|%j"
-    command = ["squeue", "-h", "-r", "-t", "all", "-u", str(os.getuid()), "-o", form]
-    text = _output(command)
-    if text is None:
-        return None
-    jobs = {}
-    for line in text.splitlines():
-        job_id, state, reason, name = line.split("|", 3)
-        jobs[job_id] = Job(job_id, name, state, "" if reason == "None" else reason)
+def _hides_jobs() -> bool:
+    """Whether this SLURM shows nobody the jobs of others."""
+    found = re.search(r"^PrivateData\s*=\s*(.*)$", _configuration(), re.MULTILINE)
+    return found is not None and ("jobs" in found[1] or "all" in found[1])
+
+
+def _configuration() -> str:
+    return output(["scontrol", "show", "config"]) or ""
+
+
+def _squeue(asked: Asked) -> dict[tuple[str, str], Job] | None:
+    """Elements apart, of every state and partition; None where squeue does not answer."""
+    jobs: dict[tuple[str, str], Job] = {}
+    fixed = ["squeue", *on_clusters(asked.clusters), "-h", "-r", "-a", "-t", "all"]
+    for option, wanted in (("-j", asked.arrays), ("-n", asked.names)):
+        for some in _chunks(wanted, numbers=option == "-j"):
+            ran = run([*fixed, "-o", "%i|%T|%r|%j|%u", option, some])
+            if ran is None:
+                return None
+            if ran.returncode != 0:
+                if _UNKNOWN_ID.search(ran.stderr):  # as squeue says of a single id
+                    continue
+                return None
+            for line in ran.stdout.splitlines():
+                if "|" in line:  # and not the name of a cluster
+                    job_id, state, reason, name, user = [*line.split("|"), ""][:5]
+                    reason = "" if reason == "None" else reason
+                    jobs[name, job_id] = Job(job_id, name, state, reason, user=user)
     return jobs
 
 
-def _sacct(arrays: Collection[str]) -> dict[str, Job] | None:
+def _sacct(asked: Asked) -> dict[tuple[str, str], Job] | None:
     """The last record of each element; None where there is no accounting."""
-    if not arrays:
-        return {} if _output(["sacct", "-n", "-X", "-S", "now"]) is not None else None
-    command = ["sacct", "-n", "-X", "-P", "-o", "JobID,State,ExitCode,JobName"]
-    text = _output([*command, "-j", ",".join(sorted(arrays))])
-    if text is None:
-        return None
-    jobs = {}
-    for line in text.splitlines():
-        job_ids, state, code, name = line.split("|", 3)
-        word, _, reason = state.partition(" ")
-        exit_code, _, killed_by = code.partition(":")
-        for job_id in _elements(job_ids):
-            jobs[job_id] = Job(
-                job_id, name, word.rstrip("+"), reason, int(exit_code), int(killed_by or 0)
-            )
+    if not asked.arrays:
+        return {} if output(["sacct", "-n", "-X", "-S", "now"]) is not None else None
+    jobs: dict[tuple[str, str], Job] = {}
+    fixed = ["sacct", *on_clusters(asked.clusters), "-n", "-X", "-P", "-a"]
+    for some in _chunks(asked.arrays, numbers=True):
+        text = output([*fixed, "-o", "JobID,State,ExitCode,JobName,User", "-j", some])
+        if text is None:
+            return None
+        for line in text.splitlines():
+            job_ids, state, code, name, user = [*line.split("|"), ""][:5]
+            word, _, reason = state.partition(" ")
+            exit_code, _, killed_by = code.partition(":")
+            ended = (int(exit_code), int(killed_by or 0))
+            for job_id in _elements(job_ids):
+                jobs[name, job_id] = Job(job_id, name, word.rstrip("+"), reason, *ended, user)
     return jobs
+
+
+def _chunks(wanted: Collection[str], *, numbers: bool) -> Iterator[str]:
+    in_order = sorted(wanted, key=int) if numbers else sorted(wanted)
+    for start in range(0, len(in_order), _IDS_AT_ONCE):
+        yield ",".join(in_order[start : start + _IDS_AT_ONCE])
 
 
 def _elements(job_ids: str) -> Iterator[str]:
@@ -167,30 +244,3 @@ def _elements(job_ids: str) -> Iterator[str]:
         first, _, last = ends.partition("-")
         for index in range(int(first), int(last or first) + 1, int(step or 1)):
             yield f"{found[1]}_{index}"
-
-
-def _output(command: list[str]) -> str | None:
-    """What the command prints, or None if it is not there, fails or does not end."""
-    try:
-        ran = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-            env={**os.environ, "SLURM_BITSTR_LEN": "0"},  # no list of elements is cut short
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return ran.stdout if ran.returncode == 0 else None
-
-
-def _commanded(command: list[str]) -> None:
-    try:
-        ran = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise UserError(f"{command[0]}: {error}; is this a login node of the cluster?") from None
-    if ran.returncode != 0:
-        raise UserError(f"{command[0]}: {ran.stderr.strip() or f'exit code {ran.returncode}'}")

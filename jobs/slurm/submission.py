@@ -1,4 +1,4 @@
-"""Send tasks to SLURM: one array for each stage and label count. The only file with submitit.
+"""Submit tasks to SLURM: one array for each stage and label count. The only file with submitit.
 
 Loads without torch: it runs on a login node. In the job, `run_element` is what submitit calls.
 """
@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
@@ -19,17 +20,19 @@ from types import FrameType
 import submitit
 from submitit.slurm.slurm import _make_sbatch_string
 
+from gansfer.atomic import write_text
 from gansfer.errors import UserError
 from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan
 from jobs.slurm import scheduler
 from jobs.slurm.arrays import Array, jobs_needed
-from jobs.slurm.job_record import JobRecord, Submission
+from jobs.slurm.job_record import JobRecord, Submission, clusters_of
 from jobs.slurm.sbatch import python_command, sbatch_parameters
 from jobs.store.storage import Storage
 from jobs.worker.run import BUSY, STOPPED, run_task
 
 _BUSY_AGAIN_S = 60
+_LOOK_UP_AFTER_S = (0, 1, 2, 4)  # a job is listed a moment after it was taken
 # Limits on how many jobs one may have, such as AssocMaxSubmitJobLimit, QOSGrpSubmitJobsLimit.
 _TOO_MANY_JOBS = re.compile(r"SubmitJob\w*Limit|temporarily unable to accept job")
 
@@ -37,9 +40,12 @@ _log = logging.getLogger("gansfer")
 
 
 def array_size(experiment: Experiment) -> int:
-    """Elements that one array may have: the experiment's limit, or the cluster's if less."""
-    there = scheduler.max_array_size()
-    return min(experiment.cluster.max_array_size, there or experiment.cluster.max_array_size)
+    """Elements that one array may have: the experiment's limit, or the cluster's if less.
+
+    MaxArraySize=0 switches arrays off: then each task is a plain job, which an array of one is.
+    """
+    there, limit = scheduler.max_array_size(), experiment.cluster.max_array_size
+    return limit if there is None else max(1, min(limit, there))
 
 
 def submit_arrays(
@@ -69,10 +75,11 @@ def submit_arrays(
         after = jobs_needed(array.tasks, queued)
         with _unbroken():
             submission = record.announce(plan.experiment.name, array)
-            job = _sbatch(array, submission.name, after, plan.experiment, storage, python)
-            submission = record.confirm(submission, job)
-            queued.update(dict.fromkeys(ids, job))
-            let_wait_for({job}, plan, queued)
+            script = script_for(array, submission.name, after, plan.experiment, storage, python)
+            submission = _submitted(record, submission, script, storage)
+            assert submission.job is not None
+            queued.update(dict.fromkeys(ids, submission.job))
+            let_wait_for({submission.job}, plan, queued)
         yield submission
 
 
@@ -85,13 +92,14 @@ def let_wait_for(submitted: Collection[str], plan: Plan, queued: dict[str, str])
         tasks = [plan.by_id[task_id] for task_id, job in queued.items() if job == waiting]
         needed = jobs_needed(tasks, queued)
         if any(int(job) > int(waiting) for job in needed if job in submitted):
-            scheduler.wait_also_for(waiting, needed)
+            options = plan.experiment.stage_resources(tasks[0].stage).sbatch
+            scheduler.wait_also_for(waiting, needed, clusters_of(options))
 
 
-def finish_interrupted(submission: Submission, storage: Storage) -> None:
-    """Write what submitit had not yet written when it was killed: the pickles of a submitted array.
+def write_pickles(submission: Submission, storage: Storage) -> None:
+    """Write what each element of a submitted array is to call, where it will look for it.
 
-    A job that has started waits for its own for a minute.
+    Under its id, which is known only now: a job that has started waits for its own for a minute.
     """
     for index, task_id in enumerate(submission.tasks):
         paths = submitit.core.utils.JobPaths(_job_folder(storage), job_id=submission.element(index))
@@ -106,14 +114,28 @@ def finish_interrupted(submission: Submission, storage: Storage) -> None:
 
 
 def script_for(
-    array: Array, name: str, after: Sequence[str], experiment: Experiment, storage: Storage
+    array: Array,
+    name: str,
+    after: Sequence[str],
+    experiment: Experiment,
+    storage: Storage,
+    python: str | None = None,
 ) -> str:
-    """The sbatch script of an array, as submitit writes it."""
+    """The sbatch script of an array, as submitit writes it.
+
+    Args:
+        array: its tasks, and what they ask for.
+        name: the job's.
+        after: ids of the arrays that must have ended before.
+        experiment: the site's settings.
+        storage: where jobs find their files.
+        python: what runs python in the job; None: as it would be, with nothing written for it.
+    """
     parameters = sbatch_parameters(array, name, after, experiment)
     if len(array.tasks) > 1:
         parameters["map_count"] = len(array.tasks)
     folder = _job_folder(storage)
-    python = python_command(experiment, storage, write=False)
+    python = python or python_command(experiment, storage, write=False)
     command = f"{python} -u -m submitit.core._submit {shlex.quote(folder)}"
     return str(_make_sbatch_string(command=command, folder=folder, **parameters))
 
@@ -148,25 +170,57 @@ def run_element(experiment_file: str, task_id: str) -> None:
     raise SystemExit(code)
 
 
-def _sbatch(
-    array: Array,
-    name: str,
-    after: Sequence[str],
-    experiment: Experiment,
-    storage: Storage,
-    python: str,
-) -> str:
-    """Send one array; returns SLURM's id of it."""
-    try:
-        executor = submitit.SlurmExecutor(folder=_job_folder(storage), python=python)
-        executor.update_parameters(**sbatch_parameters(array, name, after, experiment))
-        files = [str(storage.experiment_file)] * len(array.tasks)
-        with _without_outer_job():
-            jobs = executor.map_array(run_element, files, [task.id for task in array.tasks])
-    except (RuntimeError, submitit.core.utils.FailedJobError) as error:
+def _submitted(
+    record: JobRecord, submission: Submission, script: str, storage: Storage
+) -> Submission:
+    """Give sbatch an array's script, and write down which job it became.
+
+    Raises:
+        UserError: sbatch refused; or it did not, and there is no telling which job it made.
+    """
+    path = storage.submissions / f".submission_file_{submission.name}.sh"
+    write_text(path, script)
+    with _without_outer_job():
+        # Not checked: what sbatch does is what counts, not how it ends. It may lose patience with
+        # a busy controller that takes the job all the same.
+        ran = subprocess.run(["sbatch", str(path)], capture_output=True, text=True, check=False)
+    said = ran.stdout.strip()
+    found = _job_of(said) if ran.returncode == 0 else None
+    found = found or _looked_up(submission, patient=ran.returncode == 0)
+    if found is None:
         _remove_leftovers(storage)
-        raise UserError(f"{array.stage}: sbatch refused: {_refusal(str(error))}") from None
-    return str(jobs[0].job_id).split("_")[0]
+        if ran.returncode != 0:
+            raise UserError(f"{submission.stage}: sbatch refused: {_refusal(ran.stderr or said)}")
+        record.keep_answer(submission, said)
+        raise UserError(
+            f"{submission.stage}: sbatch took a job and said {said[:80]!r}, in which there is no "
+            f"job id, and SLURM lists no job named {submission.name}; it is not submitted again. "
+            "Submit again in a minute, or once it is gone for certain: "
+            f"gansfer cancel {storage.root} {submission.stage}"
+        )
+    submission = record.confirm(submission, *found)
+    write_pickles(submission, storage)
+    return submission
+
+
+def _job_of(said: str) -> tuple[str, str] | None:
+    """The job's id, and its cluster or nothing, in what sbatch printed; None: not to be found.
+
+    A site's own sbatch may print more than that, or as `--parsable` does: 123, or 123;cluster.
+    """
+    found = re.search(r"\bjob (\d+)(?: on cluster (\S+))?", said)
+    found = found or re.search(r"^\s*(\d+)(?:;(\S+))?\s*$", said, re.MULTILINE)
+    return (found[1], found[2] or "") if found else None
+
+
+def _looked_up(submission: Submission, *, patient: bool) -> tuple[str, str] | None:
+    """The job of this submission's name, which is nobody else's; None where there is none yet."""
+    asked = scheduler.Asked(submission.clusters, names=frozenset({submission.name}))
+    for wait_s in _LOOK_UP_AFTER_S if patient else (0,):
+        time.sleep(wait_s)
+        for job in scheduler.ask([asked]).named(submission.name):
+            return job.id.split("_")[0], ""
+    return None
 
 
 def _refusal(said: str) -> str:

@@ -6,7 +6,6 @@ the ways of dying apart. Without SLURM's word the worker's last heartbeat has to
 
 from __future__ import annotations
 
-import pwd
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from typing import Any, Literal
 from jobs.experiment.plan import Task
 from jobs.slurm import scheduler
 from jobs.slurm.scheduler import Job
+from jobs.slurm.slurm_commands import me, user_name
 from jobs.store.ledger import Finding
 from jobs.worker.run import BLOCKED, MISTAKE, STOPPED
 
@@ -29,7 +29,7 @@ Kind = Literal[
     "node",
     "preempted",
     "cancelled",
-    "stopped",  # it saved its state and nobody runs it again
+    "stopped",  # it saved its progress and nobody runs it again
     "lost",  # its process is gone and nobody knows why
 ]
 
@@ -41,7 +41,13 @@ _REASONS: dict[str, tuple[Kind, str]] = {
     "BOOT_FAIL": ("node", "its node did not start; gansfer retry"),
     "PREEMPTED": ("preempted", "was preempted and not requeued; gansfer retry"),
 }
-_STOPPED_FOR_GOOD = "stopped with its state saved; run or submit again to go on"
+# in_job.sh's words where it may not requeue what has met its time limit.
+_MET_TIME_LIMIT = "met its time limit after"
+_TIME_WITHOUT_REQUEUE = (
+    "met its time limit, its progress is saved, and cluster.max_requeues allows no further "
+    "requeue; gansfer retry goes on from there, with --time x2 for longer"
+)
+_STOPPED_FOR_GOOD = "stopped with its progress saved; run or submit again to go on"
 _SIGKILL = 9
 _REQUEUED_TOO_OFTEN = 6  # in_job.sh's exit code: it was not run again
 # slurmstepd's last words, where the job's state is a plain FAILED.
@@ -72,6 +78,7 @@ class TaskStatus:
         log: file to read first.
         attempts: how often it was started with these settings.
         host: where it runs or ran last.
+        user: login name of whose job it is, where it is not ours.
     """
 
     task: str
@@ -85,6 +92,7 @@ class TaskStatus:
     log: str | None = None
     attempts: int = 0
     host: str | None = None
+    user: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,7 @@ class Verdict:
 
     `worker` is what its last attempt with the current settings wrote; `element` is its last job
     (`is_current`: submitted with the current settings), and `job` what SLURM says of that.
+    `unaccounted` is why it is not known whether that job has ended.
     """
 
     task: Task
@@ -103,6 +112,7 @@ class Verdict:
     source: scheduler.Source
     log: Path
     patience_s: float
+    unaccounted: str = ""
 
     def judge(self, finding: Finding) -> TaskStatus:
         """Weigh it."""
@@ -120,6 +130,11 @@ class Verdict:
         return self._without_job(finding)
 
     def _without_job(self, finding: Finding) -> TaskStatus:
+        mine = self.worker if self.worker.get("slurm_job") == self.element else {}
+        if self.unaccounted and mine.get("state") not in ("failed", "blocked", "stopped"):
+            recent = mine.get("state") == "running" and _age_s(mine) <= self.patience_s
+            progress = mine.get("progress") if recent else None
+            return self._status("running" if recent else "queued", None, self.unaccounted, progress)
         if self.worker.get("state") not in (None, "done"):
             return self._by_worker(self.worker)
         if finding.state == "stale":
@@ -157,6 +172,8 @@ class Verdict:
         if job.exit_code == _REQUEUED_TOO_OFTEN:
             return self._status("failed", "stopped", f"{_last_line(self.log)}; gansfer retry")
         if job.exit_code == STOPPED or mine.get("state") == "stopped":
+            if any(_MET_TIME_LIMIT in line for line in _last_lines(self.log)):
+                return self._status("failed", "time", _TIME_WITHOUT_REQUEUE)
             return self._status("failed", "stopped", _STOPPED_FOR_GOOD)
         if job.state == "COMPLETED" and finding.state == "stale":
             return self._status("stale", reason=finding.why)
@@ -208,6 +225,7 @@ class Verdict:
             log=str(self.log) if self.log.exists() else None,
             attempts=self.worker.get("attempts", 0),
             host=self.worker.get("host"),
+            user=self.job.user if self.job and self.job.user not in ("", me()) else None,
         )
 
 
@@ -219,12 +237,7 @@ def _age_s(worker: dict[str, Any]) -> float:
 def _by_whom(reason: str) -> str:
     """`by 1000` as ` by anna`."""
     uid = reason.removeprefix("by ")
-    if not uid.isdigit():
-        return ""
-    try:
-        return f" by {pwd.getpwuid(int(uid)).pw_name}"
-    except KeyError:
-        return f" by user {uid}"
+    return f" by {user_name(int(uid))}" if uid.isdigit() else ""
 
 
 def _last_line(log: Path) -> str:

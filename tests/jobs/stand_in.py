@@ -36,9 +36,17 @@ class StandIn:
         sent = folder / "sent"
         made.program("sbatch", f'echo "$1" >>{sent}; echo "Submitted batch job $(wc -l <{sent})"')
         made.program("srun", "true")
-        made.program("squeue", f"cat {made.queue}")
+        made.program("squeue", f'echo "$@" >>{folder}/squeue; cat {made.queue}')
         made.program("sacct", "exit 1")
-        made.program("scontrol", f'echo "$@" >>{folder}/scontrol; echo "MaxArraySize = 5"')
+        made.program(
+            "scontrol",
+            f"""echo "$@" >>{folder}/scontrol
+case "$*" in
+*"show job"*) grep -q "^${{@: -1}}[_|]" {made.queue} && echo JobState=RUNNING ||
+  {{ echo "slurm_load_jobs error: Invalid job id specified" >&2; exit 1; }};;
+*) echo "MaxArraySize = 5";;
+esac""",
+        )
         made.program("scancel", f'echo "$@" >{made.cancelled}')
         made.configure()
         return made
@@ -72,7 +80,7 @@ class StandIn:
     def program(self, name: str, body: str) -> None:
         """Put a shell script in the place of one of SLURM's programs."""
         path = self.folder / "bin" / name
-        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.write_text(f"#!/bin/bash\n{body}\n")
         path.chmod(0o755)
 
     def configure(self, **changes: Any) -> None:

@@ -169,3 +169,46 @@ def test_a_container_sees_the_nodes_disk_and_what_the_site_binds(
     process = job(f"import os; print(*(os.environ[n] for n in {names}))", **given)
     binds = process.communicate(timeout=30)[0].split()
     assert binds == [wanted.format(job.scratch)] * 2
+
+
+@pytest.mark.parametrize("name", ["TMPDIR", "SLURM_TMPDIR"])
+def test_a_temporary_folder_that_the_node_lacks_is_replaced_and_said(job: Job, name: str) -> None:
+    # Of the login node, whose /run/user/4711 comes along with the job.
+    names = ("TMPDIR", "XDG_CACHE_HOME")
+    code = f"import os; print(*(os.environ[n] for n in {names}), os.environ.get('SLURM_TMPDIR'))"
+    process = job(code, **{name: "/run/user/4711/tmp"})
+    told, shown = process.communicate(timeout=30)[0].splitlines()
+    assert process.returncode == 0
+    assert told.startswith("gansfer: no folder can be made in /run/user/4711/tmp on ")
+    temporary, cache, of_slurm = shown.split()
+    expected = "/tmp" if name == "TMPDIR" else str(job.scratch)
+    assert temporary == expected and cache.startswith(f"{expected}/gansfer.")
+    assert of_slurm == ("None" if name == "TMPDIR" else expected)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(signal.SIGUSR2, "met its time limit after 3 requeues"), (signal.SIGTERM, "stopped after 3")],
+)
+def test_a_time_limit_that_allows_no_requeue_is_told_apart_from_a_stop(
+    job: Job, number: signal.Signals, told: str
+) -> None:
+    process = job(
+        "import signal, time\n"
+        "def leave(*_): raise SystemExit(75)\n"
+        f"signal.signal({int(number)}, leave); print('on', flush=True); time.sleep(60)",
+        SLURM_RESTART_COUNT="3",
+        RESTARTS="3",
+    )
+    assert process.stdout is not None and process.stdout.readline() == "on\n"
+    process.send_signal(number)
+    assert f"gansfer: 5 {told}" in process.communicate(timeout=30)[0]
+    assert process.returncode == 75
+
+
+def test_a_notebooks_figures_backend_stays_behind(job: Job) -> None:
+    process = job(
+        "import os; print(os.environ['MPLBACKEND'])",
+        MPLBACKEND="module://matplotlib_inline.backend_inline",
+    )
+    assert process.communicate(timeout=30)[0] == "Agg\n"

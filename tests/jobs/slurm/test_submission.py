@@ -288,7 +288,7 @@ def test_an_array_cancelled_before_it_started_is_one_record_for_all_its_tasks(
     name = next(line for line in lines if line.startswith("2_")).split("|")[-1]
     others = [line for line in lines if not line.startswith("2_")]
     slurm.queue.write_text("".join([*others, f"2|CANCELLED|None|{name}"]))
-    tasks = {one["task"]: one for one in json.loads(slurm("status", "--json"))["tasks"]}
+    tasks = {one["task"]: one for one in json.loads(slurm("status", "--json", fails=3))["tasks"]}
     for task in (GAN, GAN.replace("fold-0", "fold-1")):
         assert (tasks[task]["state"], tasks[task]["kind"]) == ("failed", "cancelled")
 

@@ -32,6 +32,7 @@ def judged(
     source: Source = "sacct",
     log: str = "",
     current: bool = True,
+    unaccounted: str = "",
 ) -> TaskStatus:
     file = tmp_path / "log"
     if log:
@@ -41,7 +42,8 @@ def judged(
         wrote = {**wrote, "heartbeat": beat.isoformat()}
     slurm = None if job is None else Job("7_1", "n", *job)
     verdict = Verdict(
-        TASK, wrote or {}, slurm, "7_1" if current else None, current, source, file, 60
+        *(TASK, wrote or {}, slurm, "7_1" if current else None, current, source, file, 60),
+        unaccounted,
     )
     return verdict.judge(Finding(found, "because"))
 
@@ -171,3 +173,30 @@ def test_progress_is_that_of_the_running_attempt(tmp_path: Path) -> None:
     running = worker("running", progress=PROGRESS)
     assert judged(tmp_path, wrote=running, job=("RUNNING",)).progress == PROGRESS
     assert judged(tmp_path, wrote=running, job=("PENDING",)).progress is None
+
+
+def test_a_time_limit_without_a_requeue_is_no_stop(tmp_path: Path) -> None:
+    log = "step 1\ngansfer: 7_1 met its time limit after 0 requeues, the most that is allowed"
+    found = judged(tmp_path, wrote=worker("stopped"), job=("FAILED", "", 75), log=log)
+    assert (found.state, found.kind) == ("failed", "time")
+    assert "cluster.max_requeues allows no further requeue; gansfer retry" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("wrote", "state", "kind"),
+    [
+        (None, "queued", None),
+        (worker("running", progress=PROGRESS), "running", None),
+        (worker("running", 600), "queued", None),
+        (worker("running", slurm_job="3"), "queued", None),  # of an attempt before
+        (worker("failed", kind="error", reason="x"), "failed", "error"),
+        (worker("stopped"), "failed", "stopped"),
+    ],
+)
+def test_a_job_that_slurm_does_not_list_is_not_taken_for_ended(
+    tmp_path: Path, wrote: Any, state: str, kind: str | None
+) -> None:
+    found = judged(tmp_path, wrote=wrote, unaccounted="SLURM does not list it")
+    assert (found.state, found.kind) == (state, kind)
+    if kind is None:
+        assert found.reason == "SLURM does not list it"
