@@ -1,7 +1,7 @@
 """What could a perfect generator give? Baseline, label path and truth on a cohort of known truth.
 
     python tests/benchmarks/ceiling.py [COHORT] [--labels 1] [--fold 0] [--seed 0] [--config FILE]
-        [--arms baseline path truth] [--ratio 2]
+        [--arms baseline path truth] [--ratio 2] [--labels-only] [--set NAME=VALUE]
 
 COHORT is the folder `cohort` of an experiment whose references are the truth (without it, the
 built-in cohort, small). Half of the unlabelled people, drawn by `--split`, stand in for what a
@@ -10,7 +10,8 @@ subjects, `path` with these labels sent through the label path of the cell (enco
 decoded, numbered, postprocessed), `path-numbered` the same with their true slice numbers. An arm
 with `-only` trains without the real ones. Printed: DSC of the labels to the truth, of the fold's
 test subjects, and of the other half by age and structure. Of what there is to gain, from baseline
-to truth, each arm's share: every number of a real generator can be read so.
+to truth, each arm's share: every number of a real generator can be read so. `--labels-only` trains
+nothing; `--set` changes single encoding and synthesis settings (slice_numbers_from=labelled).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from tests.benchmarks.prepared import (
     Images,
     Labels,
     built_in_cohort,
+    chosen_settings,
     dice,
     flat,
     header,
@@ -140,6 +142,18 @@ def made(
     return through_the_label_path(who, encoding, synthesis, arm.startswith("path-numbered"))
 
 
+def synthetic_slices(
+    who: Given, arm: str, encoding: EncodingSettings, synthesis: SynthesisSettings
+) -> Pool:
+    """What an arm trains with; prints the DSC of its labels to the truth."""
+    image_khw, label_khw = made(who, arm, encoding, synthesis)
+    truth_khw = flat(who.cohort.references([one.id for one in who.givers]))
+    print(f"{arm:20} labels to truth {header(who.cohort.structures)}")
+    agreed = dice(label_khw, truth_khw, len(who.cohort.structures))
+    print(f"{'':36} {numbers(agreed)}", flush=True)
+    return slices_pool(image_khw, label_khw)
+
+
 def measured(
     who: Given, state: dict, settings: SegmenterSettings
 ) -> tuple[list[list[float]], list[list[float]]]:
@@ -173,7 +187,6 @@ def run(
     n = len(cohort.structures)
     real = volumes_pool(cohort.images(who.training_ids), cohort.labels(who.training_ids))
     age_n = np.array([one.age_years or np.nan for one in who.others])
-    truth_khw = flat(cohort.references([one.id for one in who.givers]))
     results: dict[str, dict[str, float]] = {}
     print(
         f"{len(who.training_ids)} labelled, {len(who.givers)} give, {len(who.others)} and "
@@ -182,11 +195,7 @@ def run(
     for arm in arms:
         synthetic: Pool | None = None
         if arm != "baseline":
-            image_khw, label_khw = made(who, arm, encoding, synthesis)
-            synthetic = slices_pool(image_khw, label_khw)
-            agreed = dice(label_khw, truth_khw, n)
-            print(f"{arm:20} labels to truth {header(cohort.structures)}")
-            print(f"{'':36} {numbers(agreed)}", flush=True)
+            synthetic = synthetic_slices(who, arm, encoding, synthesis)
         only = arm.endswith("-only")
         with tempfile.TemporaryDirectory() as folder:
             state = trained(
@@ -239,13 +248,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     parser.add_argument("--ratio", type=float, default=2.0)
     parser.add_argument("--arms", nargs="+", default=list(ARMS))
     parser.add_argument("--config", type=Path, help="its encoding, synthesis and segmenter")
+    parser.add_argument("--set", action="append", default=[], dest="changes")
+    parser.add_argument("--labels-only", action="store_true")
     parser.add_argument("--iterations", type=int, help="of a segmenter, for a quick look")
     asked = parser.parse_args(arguments)
-    encoding, synthesis, segmenter = EncodingSettings(), SynthesisSettings(), SEGMENTER
-    if asked.config is not None:
-        experiment = load_experiment(asked.config)
-        encoding, synthesis = experiment.cohort.encoding, experiment.synthesis
-        segmenter = experiment.segmenter
+    encoding, synthesis = chosen_settings(asked.config, asked.changes)
+    segmenter = SEGMENTER if asked.config is None else load_experiment(asked.config).segmenter
     if asked.iterations is not None:
         segments = asked.iterations * segmenter.batch_segments
         segmenter = segmenter.model_copy(
@@ -259,6 +267,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
         )
         n_folds = 2 if asked.cohort is None else asked.folds
         who = given(cohort, asked.labels, n_folds, asked.fold, asked.split)
+        if asked.labels_only:
+            for arm in asked.arms:
+                synthetic_slices(who, arm, encoding, synthesis)
+            return {}
         return run(who, asked.arms, encoding, synthesis, segmenter, asked.ratio, asked.seed)
 
 

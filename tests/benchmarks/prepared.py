@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import yaml
 
 from gansfer.checkpoint import CheckpointStore
 from gansfer.cohort.shards import Cohort
@@ -17,9 +19,15 @@ from gansfer.progress import Silent
 from gansfer.segmentation.patches import Pool
 from gansfer.segmentation.predict import segment_slices
 from gansfer.segmentation.train import train_segmenter
-from gansfer.settings import RoiSettings, SegmenterSettings
+from gansfer.settings import (
+    EncodingSettings,
+    RoiSettings,
+    SegmenterSettings,
+    SynthesisSettings,
+)
 from gansfer.structures import PAPER_STRUCTURES
 from gansfer.subjects import Subject
+from jobs.experiment.loading import load_experiment
 
 Images = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
@@ -112,3 +120,24 @@ def header(structures: Sequence[str], width: int = 8) -> str:
 def numbers(values: Sequence[float], width: int = 8, per: float = 100.0) -> str:
     """One row, in per cent unless said otherwise."""
     return "".join(f"{per * value:{width}.{1 if per > 1 else 2}f}" for value in values)
+
+
+def chosen_settings(
+    config: Path | None, changes: Sequence[str]
+) -> tuple[EncodingSettings, SynthesisSettings]:
+    """Settings of an experiment, or the defaults, with single ones changed."""
+    encoding, synthesis = EncodingSettings(), SynthesisSettings()
+    if config is not None:
+        experiment = load_experiment(config)
+        encoding, synthesis = experiment.cohort.encoding, experiment.synthesis
+    values: dict[str, Any] = {}
+    for change in changes:
+        name, _, text = change.partition("=")
+        values[name] = yaml.safe_load(text)
+    of_encoding = {
+        name: values.pop(name) for name in [*values] if name in type(encoding).model_fields
+    }
+    return (
+        EncodingSettings.model_validate(encoding.model_dump() | of_encoding),
+        SynthesisSettings.model_validate(synthesis.model_dump() | values),
+    )

@@ -16,11 +16,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from gansfer.cohort.encode import fit_code
 from gansfer.phantom.cohort import PhantomSource
@@ -31,7 +29,7 @@ from gansfer.structures import PAPER_STRUCTURES
 from gansfer.subjects import RawSubject
 from gansfer.synthesis.calibration import fitted_rule, structure_dsc
 from gansfer.synthesis.postprocess import PostprocessSteps, postprocess_steps, structure_masks
-from jobs.experiment.loading import load_experiment
+from tests.benchmarks.prepared import chosen_settings
 
 STEPS = {
     "binarised": "binarised_khw",
@@ -139,27 +137,6 @@ def measured(
 
 def _pixels(label_khw: Labels) -> npt.NDArray[np.float64]:
     return np.bincount(label_khw.ravel(), minlength=N_STRUCTURES + 1)[1:].astype(np.float64)
-
-
-def chosen_settings(
-    config: Path | None, changes: Sequence[str]
-) -> tuple[EncodingSettings, SynthesisSettings]:
-    """Settings of an experiment, or the defaults, with single ones changed."""
-    encoding, synthesis = EncodingSettings(), SynthesisSettings()
-    if config is not None:
-        experiment = load_experiment(config)
-        encoding, synthesis = experiment.cohort.encoding, experiment.synthesis
-    values: dict[str, Any] = {}
-    for change in changes:
-        name, _, text = change.partition("=")
-        values[name] = yaml.safe_load(text)
-    of_encoding = {
-        name: values.pop(name) for name in [*values] if name in type(encoding).model_fields
-    }
-    return (
-        EncodingSettings.model_validate(encoding.model_dump() | of_encoding),
-        SynthesisSettings.model_validate(synthesis.model_dump() | values),
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, npt.NDArray[np.float64]]:
