@@ -25,7 +25,7 @@ def container_command(experiment: Experiment, storage: Storage) -> list[str] | N
     image = Path(settings.image).expanduser().absolute()
     if not image.exists():
         raise UserError(
-            f"cluster.container.image: {image} is not there; build it (README, The image), or "
+            f"cluster.container.image: {image} is not there; build it (jobs/README.md), or "
             "set image to null to run without a container"
         )
     read = source_paths(experiment)
