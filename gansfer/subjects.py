@@ -46,6 +46,18 @@ class Subject:
     labelled_as: str | None = None
 
 
+def people_of(subjects: Sequence[Subject]) -> dict[str, str]:
+    """Subject id -> one name for all sessions of the same person."""
+    by_id = {subject.id: subject for subject in subjects}
+
+    def person(subject: Subject) -> str:
+        if subject.labelled_as is not None:
+            return subject.labelled_as
+        return person(by_id[subject.repeat_of]) if subject.repeat_of in by_id else subject.id
+
+    return {subject.id: person(subject) for subject in subjects}
+
+
 @dataclass(frozen=True)
 class Volume:
     """A 3-D array with its place in the world.

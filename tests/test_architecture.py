@@ -29,6 +29,7 @@ GROUND_FLOOR = {
     "settings",
     "structures",
     "subjects",
+    "volumes",
 }
 # room -> the rooms whose files it may import; the ground floor, gansfer/*.py, is everybody's.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -38,8 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gansfer/preprocessing": set(),
     "gansfer/cohort": {"gansfer/preprocessing"},
     "gansfer/gan": set(),
-    "gansfer/synthesis": set(),
-    "gansfer/quality": {"gansfer/synthesis"},
+    "gansfer/synthesis": {"gansfer/cohort", "gansfer/gan"},
+    "gansfer/quality": {"gansfer/gan", "gansfer/synthesis"},
     "gansfer/segmentation": set(),
     "gansfer/propagation": set(),
     "gansfer/evaluation": set(),

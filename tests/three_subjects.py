@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from gansfer.cohort.encode import ChannelCode
+from gansfer.cohort.training_data import LabelledVolumes, Roles, TrainingData
+from gansfer.gan.networks import Generator
+from gansfer.quality.sets import RealSlices, real_slices
 from gansfer.subjects import Subject
 from gansfer.synthesis.synthetic_sets import SyntheticSet
 
@@ -24,8 +28,8 @@ SHAPE_ZHW = (4, 16, 16)
 SPACING_ZHW_MM = (1.0, 1.0, 1.0)
 # Subject C is scanned brighter and its structures lie elsewhere.
 WHITE_MATTER = {"A": 1.0, "B": 1.0, "C": 3.0}
-# Contrasts to white matter are stored as they are: every affine is the identity.
-PLAIN_CODE = ChannelCode(STRUCTURES, (-1, 1), (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+# Intensities and contrasts are stored at an eighth, so that none is clipped.
+EIGHTH_CODE = ChannelCode(STRUCTURES, (-1, 1), (0.0, 0.0, 0.0), (0.125, 0.125, 0.125))
 
 Images = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
@@ -79,17 +83,39 @@ def three_subjects() -> ThreeSubjects:
     return ThreeSubjects(image_of, label_of)
 
 
-class FixedGenerator(nn.Module):
+def cell_of_three(group_ids: tuple[str, ...] = IDS) -> TrainingData:
+    """A cell that trains on A, B and C and whose pool is everybody; nobody is tested."""
+    roles = Roles((), IDS, group_ids, (*IDS, *POOL_IDS))
+    cohort: Any = three_subjects()
+    return TrainingData(cohort, roles)
+
+
+def group_of(*ids: str) -> LabelledVolumes:
+    """Some of the labelled subjects as arrays."""
+    return cell_of_three(ids).group
+
+
+def everything_seen() -> RealSlices:
+    """All slices of the pool, of which P0 is A again, and the three labelled subjects."""
+    cohort = three_subjects()
+    return real_slices(
+        cohort.images(POOL_IDS), ("A", "P1", "P2"), cohort.images(IDS), cohort.labels(IDS), IDS
+    )
+
+
+class FixedGenerator(Generator):
     """A generator that knows its slices by heart: latent k is a row of which every number is k."""
 
     def __init__(self, channels_kchw: npt.NDArray) -> None:
-        super().__init__()
+        nn.Module.__init__(self)  # no layer of its own
         self.channels_kchw = torch.from_numpy(channels_kchw)
         self.n_channels, self.base_px = channels_kchw.shape[1], channels_kchw.shape[2]
         self.n_levels = 1
 
-    def forward(self, latents_bl: Tensor) -> Tensor:
-        return self.channels_kchw[latents_bl[:, 0].long()]
+    def forward(
+        self, latent_bl: Tensor, level: int | None = None, alpha: float | Tensor = 1.0
+    ) -> Tensor:
+        return self.channels_kchw[latent_bl[:, 0].long()]
 
 
 def latents_of(n: int) -> Tensor:

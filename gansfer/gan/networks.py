@@ -9,7 +9,7 @@ Axes legend: B batch, C channels, H rows, W columns, L latent.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -172,6 +172,22 @@ def build_generator(
             settings.widths(n_levels),
             settings.fused_scaling,
         )
+
+
+def load_generator(settings: GanSettings, slice_px: int, state: Mapping[str, Tensor]) -> Generator:
+    """The generator of these settings with weights that training left, on the CPU.
+
+    Args:
+        settings: the GAN's settings.
+        slice_px: side of a full slice.
+        state: its state dict, which also says how many channels it makes.
+
+    Raises:
+        RuntimeError: the weights are of a network of another shape.
+    """
+    generator = build_generator(settings, slice_px, len(state["to_rgb.0.bias"]))
+    generator.load_state_dict(dict(state))
+    return generator
 
 
 def build_critic(

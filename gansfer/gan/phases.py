@@ -20,7 +20,12 @@ import torch
 from torch import Tensor, nn
 
 from gansfer.checkpoint import CheckpointStore
-from gansfer.gan.networks import Generator, build_critic, build_generator
+from gansfer.gan.networks import (
+    Generator,
+    build_critic,
+    build_generator,
+    load_generator,
+)
 from gansfer.gan.schedule import (
     IMAGE,
     JOINT,
@@ -120,7 +125,7 @@ def train_phase_2(
     """
     slice_px = images_n1hw.shape[-1]
     image = _critic(settings, IMAGE, [images_n1hw], _MR, seed_for(seed, IMAGE), device=device)
-    generator = _generator_of(settings, slice_px, generator_state)
+    generator = load_generator(settings, slice_px, generator_state)
     gan = _gan(settings, generator, [image], seed, device)
     train(gan, phase_2_schedule(settings, slice_px), store=store, watch=watch)
     return _result(gan)
@@ -174,19 +179,10 @@ def train_phase_3(
         weight=phase.label_weight,
         device=device,
     )
-    generator = _generator_of(settings, slice_px, generator_state)
+    generator = load_generator(settings, slice_px, generator_state)
     gan = _gan(settings, generator, [image, label], seed, device)
     train(gan, phase_3_schedule(settings, slice_px), store=store, watch=watch)
     return _result(gan)
-
-
-def _generator_of(
-    settings: GanSettings, slice_px: int, generator_state: Mapping[str, Tensor]
-) -> Generator:
-    n_channels = len(generator_state["to_rgb.0.bias"])
-    generator = build_generator(settings, slice_px, n_channels)
-    generator.load_state_dict(dict(generator_state))
-    return generator
 
 
 def _critic(

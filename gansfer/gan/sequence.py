@@ -1,0 +1,107 @@
+"""The order of the phases: which weights and slices each is given by those before it (II.B).
+
+Legend: K slices, C channels, S structures, L latent, H W rows and columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from gansfer.gan.networks import Generator
+from gansfer.gan.phases import (
+    PhaseResult,
+    Weights,
+    train_phase_1,
+    train_phase_2,
+    train_phase_3,
+)
+from gansfer.gan.sample import draw_latents, sample
+from gansfer.progress import Watch
+from gansfer.settings import GanSettings
+
+
+@dataclass(frozen=True)
+class PhaseWeights:
+    """Weights that a phase leaves to the next: the generator's, and each critic's by name."""
+
+    generator: Weights
+    critics: dict[str, Weights]
+
+
+class RunPhase(Protocol):
+    """Runs one phase, or gives what is kept of it."""
+
+    def __call__(self, phase: int, train: Callable[..., PhaseResult]) -> PhaseWeights:
+        """Weights of `phase`, trained by `train(seed=, store=, watch=, device=)` if need be."""
+
+
+def train_in_phases(
+    settings: GanSettings,
+    labelled_kchw: Tensor,
+    images_k1hw: Tensor,
+    run: RunPhase,
+    selftaught: Callable[[Weights], Tensor],
+) -> None:
+    """Train one GAN through its three phases.
+
+    Args:
+        settings: the GAN's settings.
+        labelled_kchw: [K, C, H, W] encoded labelled slices; phase 1, and the structures' channels
+            of phase 3, learn from them.
+        images_k1hw: [K, 1, H, W] encoded slices of the unlabelled pool, for phases 2 and 3.
+        run: called once for each phase, in order.
+        selftaught: gives the structures' channels that a generator teaches itself with; asked for
+            the phase-2 generator's, if phase 3 is trained.
+    """
+
+    def first(**how: Any) -> PhaseResult:
+        return train_phase_1(settings, labelled_kchw, **how)
+
+    weights_1 = run(1, first)
+
+    def second(**how: Any) -> PhaseResult:
+        return train_phase_2(settings, weights_1.generator, images_k1hw, **how)
+
+    weights_2 = run(2, second)
+
+    def third(**how: Any) -> PhaseResult:
+        return train_phase_3(
+            settings,
+            weights_2.generator,
+            weights_2.critics["image"],
+            images_k1hw,
+            labelled_kchw[:, 1:],
+            selftaught(weights_2.generator),
+            **how,
+        )
+
+    run(3, third)
+
+
+def selftaught_channels(
+    generator: Generator,
+    n_slices: int,
+    seed: int,
+    *,
+    device: str = "cpu",
+    watch: Watch | None = None,
+) -> Tensor:
+    """Structures' channels [K, S, H, W] of slices that a generator makes, in float16 (II.B).
+
+    Args:
+        generator: as phase 2 left it.
+        n_slices: K.
+        seed: of the latents.
+        device: "cpu" or "cuda".
+        watch: told of progress; may ask to stop.
+
+    Raises:
+        StopRequested: the watch asked to stop.
+    """
+    latents_kl = draw_latents(n_slices, generator.latent_size, seed)
+    channels_kchw = sample(generator, latents_kl, device=device, watch=watch)
+    return channels_kchw[:, 1:].half().contiguous()
