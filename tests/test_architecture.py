@@ -14,8 +14,6 @@ from tests import house
 from tests.house import ROOT, TOPS
 
 MOST_FILES = 14
-# Science still in jobs/stages, which moves to gansfer next.
-STILL_CROWDED = {"jobs/stages": 18}
 GROUND_FLOOR = {
     "atomic",
     "checkpoint",
@@ -175,8 +173,7 @@ def test_a_circle_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("room", house.rooms(), ids=lambda room: room.name)
 def test_no_room_is_crowded(room: house.Room) -> None:
-    most = STILL_CROWDED.get(room.name, MOST_FILES)
-    assert len(room.files) <= most, "two subjects: part them"
+    assert len(room.files) <= MOST_FILES, "two subjects: part them"
 
 
 def test_the_ground_floor_is_all_there_is_beside_the_rooms() -> None:

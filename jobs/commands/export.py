@@ -16,7 +16,7 @@ from gansfer.errors import UserError
 from gansfer.export.cell import ExportedCell, RealCase, SyntheticPart
 from gansfer.synthesis.synthetic_sets import SyntheticSet, read_synthetic
 from jobs.experiment.plan import Cell, Plan, Task
-from jobs.stages.training_data import CellData
+from jobs.stages.inputs import roles_of
 from jobs.store.ledger import Ledger
 from jobs.store.storage import Storage
 
@@ -47,14 +47,14 @@ def cell_to_export(
     cell = tasks[0].cell
     whole = Cell(cell.seed, cell.fold, cell.labels)
     cohort = Cohort(storage.cohort)
-    data = CellData(plan.experiment, cohort, whole)
+    roles = roles_of(plan.experiment, cohort, whole)
     return ExportedCell(
         name="_".join((*whole.parts, *(() if len(tasks) > 1 else _group_of(where)))),
         structures=cohort.structures,
         spacing_zhw_mm=cohort.spacing_zhw_mm,
         ras_from_zhw=cohort.ras_from_zhw,
-        training=_cases(cohort, data.training_ids),
-        test=_cases(cohort, data.fold.test_ids),
+        training=_cases(cohort, roles.training_ids),
+        test=_cases(cohort, roles.test_ids),
         synthetic=[
             SyntheticPart(
                 task.cell.group or 0,

@@ -65,7 +65,7 @@ def export(
 def pictures(config: ConfigPath) -> None:
     """Draw and measure the synthetic slices again, for every cell that has them."""
     from gansfer.progress import Silent
-    from jobs.stages.synthesis_description import describe_again
+    from jobs.stages.describe import describe_again
 
     plan, storage = open_experiment(config)
     for task in describe_again(plan, storage, Silent()):

@@ -10,21 +10,20 @@ A subject that is done is kept aside until all are, so that a killed task loses 
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gansfer.errors import UserError
+from gansfer.cohort.shards import Cohort
 from gansfer.evaluation.predictions import read_predictions
 from gansfer.progress import Share, StopRequested
+from gansfer.propagation.atlases import atlases_of_others, nearest_atlases
 from gansfer.propagation.multi_atlas import Labels, propagate
-from gansfer.subjects import Subject
 from jobs.experiment.cohort import PropagationReferences
 from jobs.experiment.plan import reference_tasks
 from jobs.stages.context import Context, Outcome
-from jobs.stages.quality_sets import people_of
+from jobs.stages.inputs import read_cohort, training_data
 from jobs.stages.results import write_labels, write_results
 from jobs.store.partial_results import Parts, remove_parts
 
@@ -33,32 +32,9 @@ def propagate_labels(context: Context) -> Outcome:
     """References for a part of the pool, or the rival's labels of a fold's test subjects."""
     # Read when ants is loaded; on one thread its results are the same to the bit everywhere.
     os.environ["ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"] = "1"
-    outcome = _references(context) if context.cell.part is not None else _rival(context)
+    outcome = _references(context) if context.task.cell.part is not None else _rival(context)
     remove_parts(context.files.folder)
     return outcome
-
-
-def nearest_atlases(target: Subject, subjects: Sequence[Subject], most: int) -> tuple[str, ...]:
-    """Labelled subjects to make a subject's reference of: nearest in age first, by id where equal.
-
-    Paper silent on the choice (MALPEM took all 30). Unknown ages come last.
-
-    Args:
-        target: whose reference it is to be; nobody of the same person is taken.
-        subjects: everybody of the cohort.
-        most: how many at most.
-
-    Raises:
-        UserError: nobody else is labelled.
-    """
-    found = _of_others(target, [one for one in subjects if one.labelled], subjects)
-
-    def years_apart(atlas: Subject) -> float:
-        if target.age_years is None or atlas.age_years is None:
-            return math.inf
-        return abs(atlas.age_years - target.age_years)
-
-    return tuple(one.id for one in sorted(found, key=lambda one: (years_apart(one), one.id))[:most])
 
 
 def propagated_references(context: Context) -> dict[str, Labels]:
@@ -70,50 +46,38 @@ def propagated_references(context: Context) -> dict[str, Labels]:
 
 
 def _references(context: Context) -> Outcome:
-    settings, cohort = context.experiment.cohort.references, context.cohort
+    settings, cohort = context.experiment.cohort.references, read_cohort(context)
     assert isinstance(settings, PropagationReferences)
     pool = [subject for subject in cohort.subjects if subject.in_pool]
-    mine = pool[context.cell.part :: reference_tasks(context.experiment)]
+    mine = pool[context.task.cell.part :: reference_tasks(context.experiment)]
     atlases_of = {one.id: nearest_atlases(one, cohort.subjects, settings.atlases) for one in mine}
-    label_nzhw = _propagated(context, atlases_of)
-    write_labels(context, context.files.references, list(atlases_of), label_nzhw)
+    label_nzhw = _propagated(context, cohort, atlases_of)
+    write_labels(context.files.references, cohort, list(atlases_of), label_nzhw)
     facts = {"subjects": len(mine), "atlases": {one: list(of) for one, of in atlases_of.items()}}
     return Outcome(context.files.relative(context.files.references), facts)
 
 
 def _rival(context: Context) -> Outcome:
-    data, cohort = context.data, context.cohort
+    cohort = read_cohort(context)
+    roles = training_data(context, cohort).roles
     by_id = {subject.id: subject for subject in cohort.subjects}
-    training = [by_id[one] for one in data.training_ids]
-    test_ids = data.fold.test_ids
+    training = [by_id[one] for one in roles.training_ids]
+    test_ids = roles.test_ids
     atlases_of = {
-        one: tuple(atlas.id for atlas in _of_others(by_id[one], training, cohort.subjects))
+        one: tuple(atlas.id for atlas in atlases_of_others(by_id[one], training, cohort.subjects))
         for one in test_ids
     }
-    label_nzhw = _propagated(context, atlases_of)
+    label_nzhw = _propagated(context, cohort, atlases_of)
     truth_nzhw = cohort.labels(test_ids)
-    products = write_results(context, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
-    facts = {"training_subjects": list(data.training_ids), "test_subjects": list(test_ids)}
+    products = write_results(context, cohort, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
+    facts = {"training_subjects": list(roles.training_ids), "test_subjects": list(test_ids)}
     return Outcome(products, facts)
 
 
-def _of_others(
-    target: Subject, atlases: Sequence[Subject], subjects: Sequence[Subject]
-) -> list[Subject]:
-    """Those atlases that are not the target's own person."""
-    person_of = people_of(subjects)
-    found = [one for one in atlases if person_of[one.id] != person_of[target.id]]
-    if not found:
-        raise UserError(
-            f"{target.id}: nobody else is labelled whose labels could be propagated; give labels "
-            "of at least two people"
-        )
-    return found
-
-
-def _propagated(context: Context, atlases_of: Mapping[str, Sequence[str]]) -> Labels:
+def _propagated(
+    context: Context, cohort: Cohort, atlases_of: Mapping[str, Sequence[str]]
+) -> Labels:
     """The label map [N, Z, H, W] of each subject, from its atlases; goes on where it was."""
-    cohort = context.cohort
     parts = Parts(context.files.folder, context.identity)
     n_atlases, done = sum(map(len, atlases_of.values())), 0
     label_nzhw = np.zeros((len(atlases_of), *cohort.shape_zhw), np.uint8)

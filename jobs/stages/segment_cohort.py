@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.torch import load_file
 
+from gansfer.cohort.shards import Cohort
 from gansfer.cohort.splits import analysis_fold
 from jobs.experiment.plan import Cell
 from jobs.stages.context import Context, Outcome
+from jobs.stages.inputs import folds_of, read_cohort
 from jobs.stages.propagate import propagated_references
 from jobs.stages.results import write_results
 from jobs.stages.segmenting import segment_subjects
-from jobs.stages.training_data import all_folds
 from jobs.store.partial_results import remove_parts
 
 Labels = npt.NDArray[np.uint8]
@@ -22,31 +23,31 @@ Labels = npt.NDArray[np.uint8]
 
 def segment_cohort(context: Context) -> Outcome:
     """The analysis fold's model segments every image of the cohort (III.G)."""
-    cell, experiment = context.cell, context.experiment
-    folds = all_folds(experiment, context.cohort)
+    cell, experiment, cohort = context.task.cell, context.experiment, read_cohort(context)
+    folds = folds_of(experiment, cohort)
     chosen = experiment.grid.analysis_fold
     if chosen == "auto":
         run_folds = [folds[index] for index in experiment.grid.run_folds]
-        fold, why = analysis_fold(run_folds, context.cohort.subjects)
+        fold, why = analysis_fold(run_folds, cohort.subjects)
     else:
         fold, why = chosen, f"fold {chosen} is set in the experiment (grid.analysis_fold)"
     model_cell = Cell(cell.seed, fold, cell.labels, arm=cell.arm)
     model = context.plan.by_id["/".join(("train_segmenter", *model_cell.parts))]
     state = load_file(context.storage.files(model).model)
-    ids = [subject.id for subject in context.cohort.subjects if subject.in_pool]
-    label_nzhw = segment_subjects(context, state, ids)
-    references = _references(context, ids)
-    products = write_results(context, ids, label_nzhw, references, surfaces=False)
+    ids = [subject.id for subject in cohort.subjects if subject.in_pool]
+    label_nzhw = segment_subjects(context, cohort, state, ids)
+    references = _references(context, cohort, ids)
+    products = write_results(context, cohort, ids, label_nzhw, references, surfaces=False)
     n_references = sum(reference is not None for reference in references)
     remove_parts(context.files.folder)
     facts = {"fold": fold, "why": why, "subjects": len(ids), "references": n_references}
     return Outcome(products, facts)
 
 
-def _references(context: Context, ids: Sequence[str]) -> list[Labels | None]:
+def _references(context: Context, cohort: Cohort, ids: Sequence[str]) -> list[Labels | None]:
     """What each subject is measured against: propagated, else as prepared, or None."""
     if context.experiment.references_propagated:
         made = propagated_references(context)
         return [made[one] for one in ids]
-    known = {row.subject.id for row in context.cohort.rows if row.reference_shard}
-    return [context.cohort.references([one])[0] if one in known else None for one in ids]
+    known = {row.subject.id for row in cohort.rows if row.reference_shard}
+    return [cohort.references([one])[0] if one in known else None for one in ids]

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gansfer.cohort.shards import Cohort
 from gansfer.progress import Share, Watch
 from gansfer.segmentation.predict import segment_slices
+from gansfer.volumes import as_slices
 from jobs.stages.context import Context
-from jobs.stages.training_data import as_slices
 from jobs.store.partial_results import Parts
 
 Labels = npt.NDArray[np.uint8]
@@ -24,31 +25,33 @@ Labels = npt.NDArray[np.uint8]
 _SUBJECTS_AT_ONCE = 8
 
 
-def segment_subjects(context: Context, state: dict[str, Any], ids: Sequence[str]) -> Labels:
+def segment_subjects(
+    context: Context, cohort: Cohort, state: dict[str, Any], ids: Sequence[str]
+) -> Labels:
     """Segment some subjects at a time, which are kept aside: a kill costs one such lot."""
     parts = Parts(context.files.folder, context.identity)
-    z = context.cohort.shape_zhw[0]
-    label_nzhw: Labels = np.empty((len(ids), *context.cohort.shape_zhw), np.uint8)
+    z = cohort.shape_zhw[0]
+    label_nzhw: Labels = np.empty((len(ids), *cohort.shape_zhw), np.uint8)
     for start in range(0, len(ids), _SUBJECTS_AT_ONCE):
         some = ids[start : start + _SUBJECTS_AT_ONCE]
         name = f"from-{start:06d}"
         if not parts.has(name):
             share = Share(context.watch, start * z, len(ids) * z)
-            parts.keep(name, {"label_nzhw": _segment_lot(context, state, some, share)})
+            parts.keep(name, {"label_nzhw": _segment_lot(context, cohort, state, some, share)})
         label_nzhw[start : start + len(some)] = parts.read(name)["label_nzhw"]
     return label_nzhw
 
 
 def _segment_lot(
-    context: Context, state: dict[str, Any], ids: Sequence[str], watch: Watch
+    context: Context, cohort: Cohort, state: dict[str, Any], ids: Sequence[str], watch: Watch
 ) -> Labels:
-    image_nzhw = context.cohort.images(ids)
+    image_nzhw = cohort.images(ids)
     n, z, h, w = image_nzhw.shape
     label_khw = segment_slices(
         state,
         as_slices(image_nzhw),
         context.experiment.segmenter,
-        1 + len(context.cohort.structures),
+        1 + len(cohort.structures),
         device=context.device,
         watch=watch,
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,17 +20,26 @@ from safetensors.torch import load, load_file, save_file
 
 from gansfer.atomic import replacing, write_json, write_json_lines
 from gansfer.cohort.encode import ChannelCode
+from gansfer.cohort.training_data import fit_group_code
 from gansfer.drawing.losses import loss_curves
 from gansfer.drawing.slices import sample_grid
-from gansfer.gan.phases import PhaseResult, train_phase_1, train_phase_2, train_phase_3
-from gansfer.gan.sample import draw_latents, sample
+from gansfer.gan.networks import load_generator
+from gansfer.gan.phases import PhaseResult, Weights
+from gansfer.gan.sample import draw_latents
+from gansfer.gan.sequence import PhaseWeights, selftaught_channels, train_in_phases
 from gansfer.progress import Watch
 from gansfer.sealed import is_intact, seal, unsealed
+from gansfer.synthesis.generate import decoded_slices
+from gansfer.synthesis.labelling import Labelling
 from jobs.stages.context import Context, Outcome
-from jobs.stages.labelling import Labelling
+from jobs.stages.inputs import (
+    cell_labelling,
+    checkpoints,
+    read_cohort,
+    training_data,
+)
 from jobs.store.manifest import file_digests
 
-State = dict[str, torch.Tensor]
 _GRID_SLICES = 40
 
 _log = logging.getLogger(__name__)
@@ -51,22 +61,23 @@ class _InPhase:
 
 def train_gan(context: Context) -> Outcome:
     """Train one GAN through its three phases (II.B)."""
-    data, gan = context.data, context.experiment.gan
-    labelled_kchw, n_clipped_c = data.encoded_group()
-    code = data.code
+    data, gan = training_data(context, read_cohort(context)), context.experiment.gan
+    structures, encoding = data.cohort.structures, context.experiment.cohort.encoding
+    code = fit_group_code(data.group, data.pool_images_mzhw, structures, encoding)
     write_json(context.files.code, code.to_dict())
-    labelled = torch.from_numpy(labelled_kchw)
-    pool = torch.from_numpy(data.encoded_pool())
-    labelling = Labelling.of_cell(context)
+    labelled_kchw, n_clipped_c = data.group.encoded(code)
+    labelling = cell_labelling(context, data, code)
     no_ingredient = {"phase_1", "phase_2", "phase_3", "max_skipped_fraction"}
     networks = gan.model_dump(mode="json", exclude=no_ingredient)
     others = {key: kept for key, kept in context.task.settings.items() if key != "gan"}
-    basis: list[Any] = [others, networks, context.input_digest("prepare")]
+    cohort_digest = context.storage.digest(context.plan.by_id["prepare"])
+    basis: list[Any] = [others, networks, cohort_digest]
+    settings = {1: gan.phase_1, 2: gan.phase_2, 3: gan.phase_3}
 
-    def run(phase: int, settings: Any, train: Any) -> tuple[State, dict[str, State]]:
-        basis.append(settings.model_dump(mode="json"))
+    def run(phase: int, train: Callable[..., PhaseResult]) -> PhaseWeights:
+        basis.append(settings[phase].model_dump(mode="json"))
         identity = hashlib.sha256(json.dumps([context.task.id, *basis]).encode()).hexdigest()
-        store = context.store(f"phase-{phase}", identity)
+        store = checkpoints(context, f"phase-{phase}", identity)
         kept = _kept_phase(context, phase, identity)
         if kept is not None:
             store.clear()  # of a process that was killed when the phase was written
@@ -79,57 +90,50 @@ def train_gan(context: Context) -> Outcome:
         )
         _write_phase(context, phase, identity, result, code, labelling)
         store.clear()
-        return result.generator_state, result.critics
+        return PhaseWeights(result.generator_state, result.critics)
 
-    state_1, _ = run(1, gan.phase_1, lambda **how: train_phase_1(gan, labelled, **how))
-    state_2, critics = run(2, gan.phase_2, lambda **how: train_phase_2(gan, state_1, pool, **how))
-    run(
-        3,
-        gan.phase_3,
-        lambda **how: train_phase_3(
-            gan,
-            state_2,
-            critics["image"],
-            pool,
-            labelled[:, 1:],
-            _selftaught(context, state_2),
-            **how,
-        ),
+    train_in_phases(
+        gan,
+        torch.from_numpy(labelled_kchw),
+        torch.from_numpy(code.encode_images(data.pool_images_mzhw)),
+        run,
+        lambda weights: _selftaught(context, weights),
     )
     products = context.files.relative(
-        context.files.code, *(context.files.phase(phase).generator for phase in (1, 2, 3))
+        context.files.code, *(context.files.phase(phase).generator for phase in settings)
     )
     facts = {
-        "training_subjects": list(data.group_ids),
-        "pool_subjects": len(data.pool_ids),
+        "training_subjects": list(data.roles.group_ids),
+        "pool_subjects": len(data.roles.pool_ids),
         "pool_holds_test_subjects": not context.experiment.cohort.exclude_test_from_unlabelled,
         "voxels_clipped_by_channel": n_clipped_c,
     }
     return Outcome(products, facts)
 
 
-def _selftaught(context: Context, generator_state: State) -> torch.Tensor:
-    """Label channels [K, S, H, W] of the phase-2 generator, drawn once and stored (II.B)."""
+def _selftaught(context: Context, generator_state: Weights) -> torch.Tensor:
+    """Channels that the generator teaches itself with, drawn once and stored (II.B)."""
     path = context.files.phase(2).selftaught
-    gan = context.experiment.gan
-    n = gan.phase_3.selftaught_slices
+    experiment = context.experiment
+    n = experiment.gan.phase_3.selftaught_slices
     if path.exists() and is_intact(path):
         kept = load(unsealed(path))["channels"]
         if len(kept) == n:
             return kept.float()
-    latents = draw_latents(n, gan.latent_size, context.seed_for("selftaught"))
-    generator = context.generator(generator_state)
-    channels = sample(generator, latents, device=context.device, watch=context.watch)
-    halved = channels[:, 1:].half().contiguous()
+    channels = selftaught_channels(
+        load_generator(experiment.gan, experiment.slice_px, generator_state),
+        n,
+        context.seed_for("selftaught"),
+        device=context.device,
+        watch=context.watch,
+    )
     with replacing(path) as aside:
-        save_file({"channels": halved}, aside)
+        save_file({"channels": channels}, aside)
         seal(aside)
-    return halved.float()
+    return channels.float()
 
 
-def _kept_phase(
-    context: Context, phase: int, identity: str
-) -> tuple[State, dict[str, State]] | None:
+def _kept_phase(context: Context, phase: int, identity: str) -> PhaseWeights | None:
     files = context.files.phase(phase)
     try:
         kept = json.loads(files.identity.read_text())
@@ -144,7 +148,7 @@ def _kept_phase(
         _log.warning("%s: damaged since it was written; phase %d is run again", files.folder, phase)
         return None
     critics = {name: load_file(path) for name, path in files.critics().items()}
-    return load_file(files.generator), critics
+    return PhaseWeights(load_file(files.generator), critics)
 
 
 def _write_phase(
@@ -172,20 +176,22 @@ def _write_phase(
 
 
 def _write_samples(
-    context: Context, phase: int, state: State, code: ChannelCode, labelling: Labelling
+    context: Context, phase: int, state: Weights, code: ChannelCode, labelling: Labelling
 ) -> None:
     """Draw the same latents after every phase, with the labels that postprocessing gives them."""
-    gan = context.experiment.gan
-    latents = draw_latents(_GRID_SLICES, gan.latent_size, context.seed_for("sample grid"))
-    channels = sample(context.generator(state), latents, device=context.device)
-    image_khw, contrast_kshw = code.decode(channels.numpy())
-    label_khw = labelling.label(image_khw, contrast_kshw).label_khw
-    order = labelling.slice_index(image_khw).argsort(kind="stable")
+    experiment = context.experiment
+    latents = draw_latents(
+        _GRID_SLICES, experiment.gan.latent_size, context.seed_for("sample grid")
+    )
+    generator = load_generator(experiment.gan, experiment.slice_px, state)
+    image_khw, contrast_kshw = decoded_slices(generator, latents, code, device=context.device)
+    labelled = labelling.label(image_khw, contrast_kshw)
+    order = labelled.slice_index_k.argsort(kind="stable")
     sample_grid(
         context.files.phase(phase).picture("samples"),
         image_khw[order],
-        label_khw[order],
-        context.cohort.structures,
+        labelled.label_khw[order],
+        code.structures,
         title=f"{context.task.id}: phase {phase}",
         columns=10,
     )

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from safetensors.torch import save_file
 
 from gansfer.atomic import replacing, write_json_lines
 from gansfer.drawing.losses import loss_curves
 from gansfer.segmentation.patches import Pool
+from gansfer.segmentation.pools import real_pool, synthetic_pool
 from gansfer.segmentation.train import train_segmenter as fit_segmenter
 from gansfer.synthesis.synthetic_sets import concatenate, read_synthetic
 from jobs.experiment.arms import Arm
 from jobs.stages.context import Context, Outcome
+from jobs.stages.inputs import checkpoints, read_cohort, training_data
 from jobs.stages.results import write_results
 from jobs.stages.segmenting import segment_subjects
-from jobs.stages.training_data import CellData, as_slices
 from jobs.store.partial_results import remove_parts
 
 
 def train_segmenter(context: Context) -> Outcome:
     """One arm of one cell: train a DeepMedic, and segment the fold's test subjects (III.C)."""
-    settings, data, arm = context.experiment.segmenter, context.data, context.cell.arm
+    cohort, arm = read_cohort(context), context.task.cell.arm
     assert arm is not None
-    n_classes = 1 + len(context.cohort.structures)
+    data = training_data(context, cohort)
+    n_classes = 1 + len(cohort.structures)
+    real = (
+        real_pool(data.training_images_nzhw, data.training_labels_nzhw) if arm.uses_real else None
+    )
     synthetic = _synthetic_pool(context, arm)
-    store = context.store("training", context.identity)
+    store = checkpoints(context, "training", context.identity)
     result = fit_segmenter(
-        settings,
-        _real_pool(data) if arm.uses_real else None,
+        context.experiment.segmenter,
+        real,
         synthetic,
         arm.real_per_synthetic,
         n_classes,
@@ -41,14 +45,14 @@ def train_segmenter(context: Context) -> Outcome:
     with replacing(context.files.model) as aside:
         save_file(result.state, aside)
     _write_log(context, result.records)
-    test_ids = data.fold.test_ids
-    label_nzhw = segment_subjects(context, result.state, test_ids)
-    truth_nzhw = context.cohort.labels(test_ids)
-    products = write_results(context, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
+    test_ids = data.roles.test_ids
+    label_nzhw = segment_subjects(context, cohort, result.state, test_ids)
+    truth_nzhw = cohort.labels(test_ids)
+    products = write_results(context, cohort, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
     store.clear()
     remove_parts(context.files.folder)
     facts = {
-        "training_subjects": list(data.training_ids) if arm.uses_real else [],
+        "training_subjects": list(data.roles.training_ids) if arm.uses_real else [],
         "test_subjects": list(test_ids),
         "synthetic_slices": 0 if synthetic is None else len(synthetic.image_nhw),
         "achieved_real_per_synthetic": result.achieved_real_per_synthetic,
@@ -61,21 +65,12 @@ def _write_log(context: Context, records: list[dict[str, Any]]) -> None:
     loss_curves(context.files.picture("losses"), records, context.task.id)
 
 
-def _real_pool(data: CellData) -> Pool:
-    n, z = data.training_images_nzhw.shape[:2]
-    return Pool(
-        as_slices(data.training_images_nzhw),
-        as_slices(data.training_labels_nzhw),
-        np.repeat(np.arange(n), z),
-    )
-
-
 def _synthetic_pool(context: Context, arm: Arm) -> Pool | None:
-    """Kept slices of the arm's phases, of all groups of the cell (III.F)."""
+    """Retained slices of the arm's phases, of all groups of the cell (III.F)."""
     if not arm.phases:
         return None
-    sets = context.files_needed("synthesise")
+    groups = context.files_needed("synthesise")
     made = concatenate(
-        [read_synthetic(files.slices(phase)) for files in sets for phase in arm.phases]
+        [read_synthetic(files.slices(phase)) for files in groups for phase in arm.phases]
     )
-    return Pool(made.image_khw.astype(np.float32), made.label_khw, np.arange(len(made.label_khw)))
+    return synthetic_pool(made.image_khw, made.label_khw)

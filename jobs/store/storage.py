@@ -76,6 +76,12 @@ class Storage:
         manifest = _read_json(self.files(task).manifest)
         return manifest if manifest is not None and _is_whole(manifest) else None
 
+    def digest(self, task: Task) -> str:
+        """Digest of a finished task's products, as they are now."""
+        manifest = self.read_manifest(task)
+        assert manifest is not None, f"{task.id} was done when the task that reads it began"
+        return str(manifest["digest"])
+
     def read_state(self, task: Task) -> dict[str, Any] | None:
         """The task's last heartbeat, or None."""
         return _read_json(self.files(task).state)

@@ -23,9 +23,9 @@ import numpy as np
 
 from gansfer.cohort.shards import Cohort
 from gansfer.evaluation.overlap import dice_table
+from gansfer.propagation.atlases import nearest_atlases
 from gansfer.propagation.multi_atlas import Labels, fuse_labels, warp_atlas
 from gansfer.subjects import Subject
-from jobs.stages.propagate import nearest_atlases
 
 
 def measure(

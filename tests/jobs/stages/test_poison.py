@@ -17,9 +17,9 @@ import pytest
 
 from gansfer.cohort.shards import Cohort
 from gansfer.cohort.table import TABLE_NAME, read_table, write_table
+from gansfer.cohort.training_data import Roles
 from gansfer.evaluation.predictions import read_predictions
-from gansfer.progress import Silent
-from jobs.stages.context import Context
+from jobs.stages.inputs import roles_of
 from jobs.worker.run import DONE
 from tests.jobs.conftest import Finished
 from tests.jobs.experiments import GAN, RATIO, SYNTHESISE, Trial
@@ -68,8 +68,11 @@ def poison(folder: Path, spared: Collection[str]) -> None:
 
 
 def training_ids(trial: Trial) -> tuple[str, ...]:
-    context = Context(trial.plan, trial.storage, trial.task(RATIO), Silent())
-    return context.data.training_ids
+    return roles(trial).training_ids
+
+
+def roles(trial: Trial) -> Roles:
+    return roles_of(trial.plan.experiment, Cohort(trial.storage.cohort), trial.task(RATIO).cell)
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +87,10 @@ def poisoned(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Tr
 
 def test_the_poison_is_there_and_reads_as_valid(finished: Finished, poisoned: Trial) -> None:
     clean, cohort = Cohort(finished.storage.cohort), Cohort(poisoned.storage.cohort)
-    context = Context(poisoned.plan, poisoned.storage, poisoned.task(RATIO), Silent())
-    fold, own = context.data.fold, training_ids(poisoned)
-    assert len(fold.test_ids) == 2
-    for one in (*fold.test_ids, *fold.train_ids[1:]):
+    own, test_ids = training_ids(poisoned), roles(poisoned).test_ids
+    others = {one.id for one in cohort.subjects if one.labelled} - {*own, *test_ids}
+    assert (len(test_ids), len(others)) == (2, 1)
+    for one in (*test_ids, *others):
         assert not np.array_equal(clean.labels([one]), cohort.labels([one]))
         assert cohort.white_matter([one]) == GARBAGE_WHITE_MATTER
     assert np.array_equal(clean.labels(own), cohort.labels(own))

@@ -13,11 +13,10 @@ import numpy.typing as npt
 import pytest
 
 from gansfer.cohort.shards import Cohort
+from gansfer.cohort.training_data import Roles
 from gansfer.evaluation.predictions import read_predictions
-from gansfer.progress import Silent
 from gansfer.synthesis.synthetic_sets import read_attributes, read_synthetic
-from jobs.stages.context import Context
-from jobs.stages.training_data import CellData
+from jobs.stages.inputs import roles_of
 from tests.jobs.conftest import Finished
 from tests.jobs.experiments import BASELINE, COHORT_BASELINE, GAN, RATIO, SYNTHESISE
 
@@ -30,8 +29,8 @@ def cohort(finished: Finished) -> Cohort:
 
 
 @pytest.fixture(scope="module")
-def data(finished: Finished) -> CellData:
-    return Context(finished.plan, finished.storage, finished.task(GAN), Silent()).data
+def roles(finished: Finished, cohort: Cohort) -> Roles:
+    return roles_of(finished.plan.experiment, cohort, finished.task(GAN).cell)
 
 
 def facts(finished: Finished, task_id: str) -> dict[str, Any]:
@@ -61,14 +60,14 @@ def test_the_cohort_holds_everybody(finished: Finished, cohort: Cohort) -> None:
     assert not (finished.storage.cohort / ".parts").exists()
 
 
-def test_who_trained_and_who_was_tested_is_on_record(finished: Finished, data: CellData) -> None:
+def test_who_trained_and_who_was_tested_is_on_record(finished: Finished, roles: Roles) -> None:
     found = facts(finished, GAN)
-    assert found["training_subjects"] == list(data.training_ids)
+    assert found["training_subjects"] == list(roles.training_ids)
     assert (found["pool_subjects"], found["pool_holds_test_subjects"]) == (8, True)
     assert len(found["voxels_clipped_by_channel"]) == 8
-    for task_id, training in ((RATIO, list(data.training_ids)), (BASELINE, data.training_ids)):
+    for task_id, training in ((RATIO, list(roles.training_ids)), (BASELINE, roles.training_ids)):
         assert facts(finished, task_id)["training_subjects"] == list(training)
-        assert facts(finished, task_id)["test_subjects"] == list(data.fold.test_ids)
+        assert facts(finished, task_id)["test_subjects"] == list(roles.test_ids)
     synthetic_only = RATIO.replace("ratio-2to1", "synthetic")
     assert facts(finished, synthetic_only)["training_subjects"] == []
 
@@ -94,10 +93,10 @@ def test_the_same_latents_are_drawn_in_every_phase(finished: Finished) -> None:
 
 
 def test_metrics_are_those_of_the_predictions(
-    finished: Finished, cohort: Cohort, data: CellData
+    finished: Finished, cohort: Cohort, roles: Roles
 ) -> None:
     predicted = read_predictions(finished.folder(RATIO) / "predictions.h5")
-    assert list(predicted) == list(data.fold.test_ids)
+    assert list(predicted) == list(roles.test_ids)
     path = finished.folder(RATIO) / "metrics.csv"
     for subject, label_zhw in predicted.items():
         truth_zhw = cohort.labels([subject])[0]
@@ -122,7 +121,7 @@ def test_the_full_cohort_is_segmented_by_the_analysis_folds_model(
 
 
 def test_the_report_has_every_result_once_and_the_right_people(
-    finished: Finished, cohort: Cohort, data: CellData
+    finished: Finished, cohort: Cohort, roles: Roles
 ) -> None:
     found = list(rows(finished.storage.report.table("metrics")))
     keys = [
@@ -130,7 +129,7 @@ def test_the_report_has_every_result_once_and_the_right_people(
     ]
     assert len(set(keys)) == len(keys)
     tested = {row["subject"] for row in found if row["set"] == "test"}
-    assert tested == set(data.fold.test_ids)
+    assert tested == set(roles.test_ids)
     analysed = {row["subject"] for row in found if row["set"] == "cohort"}
     assert analysed == {one.id for one in cohort.subjects if not one.labelled}  # III.G
     assert {row["arm"] for row in found} == {"baseline", "ratio-2to1", "synthetic"}

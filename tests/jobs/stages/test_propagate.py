@@ -16,15 +16,13 @@ import pytest
 import jobs.stages.propagate
 from gansfer.cohort.shards import Cohort
 from gansfer.cohort.splits import Fold
-from gansfer.errors import UserError
 from gansfer.evaluation.predictions import read_predictions
 from gansfer.progress import Silent, StopRequested
-from gansfer.subjects import Subject
 from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan, make_plan
 from jobs.stages.context import Context
-from jobs.stages.propagate import nearest_atlases, propagate_labels
-from jobs.stages.training_data import all_folds
+from jobs.stages.inputs import folds_of
+from jobs.stages.propagate import propagate_labels
 from jobs.worker.run import DONE, MISTAKE
 from tests.jobs.conftest import Asked, Finished
 from tests.jobs.experiments import BASELINE, COHORT_BASELINE, RATIO, SYNTHETIC, Trial
@@ -174,41 +172,6 @@ def test_a_rival_outside_the_grid_is_refused(rival: dict[str, Any], said: str) -
         Experiment.model_validate({"name": "x", "cohort": cohort, "grid": {"rival": rival}})
 
 
-PEOPLE = (
-    Subject("a", age_years=20, labelled=True),
-    Subject("b", age_years=40, labelled=True),
-    Subject("c", age_years=60, labelled=True),
-    Subject("d", age_years=None, labelled=True),
-    Subject("pool-b", age_years=41, in_pool=True, labelled_as="b"),
-    Subject("pool-b-again", age_years=42, in_pool=True, repeat_of="pool-b"),
-    Subject("stranger", age_years=52, in_pool=True),
-    Subject("ageless", in_pool=True),
-)
-
-
-@pytest.mark.parametrize(
-    ("target", "most", "wanted"),
-    [
-        ("stranger", 9, ("c", "b", "a", "d")),
-        ("stranger", 2, ("c", "b")),
-        ("pool-b", 9, ("c", "a", "d")),
-        ("pool-b-again", 2, ("c", "a")),
-        ("b", 9, ("a", "c", "d")),
-        ("ageless", 2, ("a", "b")),
-    ],
-)
-def test_atlases_are_the_nearest_in_age_and_never_the_same_person(
-    target: str, most: int, wanted: tuple[str, ...]
-) -> None:
-    (one,) = (subject for subject in PEOPLE if subject.id == target)
-    assert nearest_atlases(one, PEOPLE, most) == wanted
-
-
-def test_without_anybody_else_the_error_says_so() -> None:
-    with pytest.raises(UserError, match="pool-b: nobody else is labelled"):
-        nearest_atlases(PEOPLE[4], [PEOPLE[1], PEOPLE[4]], 3)
-
-
 def test_every_image_of_the_pool_gets_one_reference_from_others(trial: Trial, warps: Warps) -> None:
     assert [trial.work(part) for part in PARTS] == [DONE] * 3
     found = [read_predictions(trial.folder(part) / "references.h5") for part in PARTS]
@@ -243,7 +206,7 @@ def test_a_part_without_a_subject_is_an_empty_product(trial: Trial, warps: Warps
 
 def test_the_rival_never_sees_a_test_subjects_labels(trial: Trial, warps: Warps) -> None:
     assert trial.work(RIVAL) == DONE
-    fold: Fold = all_folds(trial.plan.experiment, warps.cohort)[0]
+    fold: Fold = folds_of(trial.plan.experiment, warps.cohort)[0]
     assert [target for target, _ in warps.asked] == list(fold.test_ids)
     for _, atlases in warps.asked:
         assert atlases == fold.training_set(1)

@@ -97,7 +97,7 @@ def test_synthesis_goes_on_after_its_last_block(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(synthesis_stage, "_BLOCK_SLICES", 8)  # three blocks a phase
-    made = counted(monkeypatch, synthesis_stage, "_made_of")
+    made = counted(monkeypatch, synthesis_stage, "make_slices")
     undisturbed = finished.copied(tmp_path / "undisturbed", tasks=["prepare", GAN])
     assert undisturbed.work(SYNTHESISE) == DONE
     assert len(made) == 9
@@ -122,7 +122,7 @@ def test_synthesis_goes_on_after_its_last_block(
 def test_blocks_of_another_generator_are_not_taken(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = counted(monkeypatch, synthesis_stage, "_made_of")
+    made = counted(monkeypatch, synthesis_stage, "make_slices")
     trial = finished.copied(tmp_path, tasks=["prepare", GAN])
     with monkeypatch.context() as patch:
         signal_at(patch, 24, signal.SIGTERM)

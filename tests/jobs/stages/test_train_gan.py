@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.stages import train_gan as gan_stage
+from gansfer.gan import sequence
 from jobs.worker.run import DONE, FAILED
 from tests.jobs.conftest import Finished
 from tests.jobs.experiments import GAN, Trial
@@ -61,7 +61,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             asked.append(phase)
             raise Trained
 
-        monkeypatch.setattr(gan_stage, f"train_phase_{phase}", refuse)
+        monkeypatch.setattr(sequence, f"train_phase_{phase}", refuse)
     return asked
 
 
