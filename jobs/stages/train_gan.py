@@ -139,7 +139,7 @@ def _kept_phase(context: Context, phase: int, identity: str) -> PhaseWeights | N
         kept = json.loads(files.identity.read_text())
     except (FileNotFoundError, ValueError):  # none, or damaged
         return None
-    if kept["identity"] != identity:
+    if not isinstance(kept, dict) or kept.get("identity") != identity:
         return None
     written = kept.get("files", {})  # an earlier version kept no digests
     if file_digests(files.folder, [name for name in written if (files.folder / name).exists()]) != (

@@ -93,9 +93,9 @@ class Storage:
 
 def _is_whole(manifest: dict[str, Any]) -> bool:
     """Whether it is as it was written; those of an earlier version carry no digest."""
-    if any(key not in manifest for key in _MANIFEST_KEYS):
-        return False
-    return manifest.get(_OWN_DIGEST, _digest_of(manifest)) == _digest_of(manifest)
+    if _OWN_DIGEST in manifest:
+        return bool(manifest[_OWN_DIGEST] == _digest_of(manifest))
+    return all(key in manifest for key in _MANIFEST_KEYS)
 
 
 def _digest_of(manifest: dict[str, Any]) -> str:

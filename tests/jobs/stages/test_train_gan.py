@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -90,8 +89,10 @@ def test_training_begins_at_the_first_phase_that_a_change_concerns(
 
 def test_another_cohort_is_trained_on_anew(trial: Trial, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = trained(monkeypatch)
-    path = trial.storage.files(trial.task("prepare")).manifest
-    path.write_text(json.dumps({**json.loads(path.read_text()), "digest": "of another cohort"}))
+    prepare = trial.task("prepare")
+    manifest = trial.storage.read_manifest(prepare)
+    assert manifest is not None
+    trial.storage.write_manifest(prepare, {**manifest, "digest": "of another cohort"})
     assert trial.work(GAN) == FAILED
     assert asked == [1]
 
