@@ -82,10 +82,10 @@ def test_several_changed_settings_are_counted(done: Trial) -> None:
 
 
 def test_a_setting_that_a_manifest_lacks_was_unset(done: Trial) -> None:
-    path = done.storage.files(done.task(SYNTHESISE)).manifest
-    manifest = json.loads(path.read_text())
+    manifest = done.storage.read_manifest(done.task(SYNTHESISE))
+    assert manifest is not None
     del manifest["settings"]["synthesis"]["mask_margin_mm"]
-    path.write_text(json.dumps({**manifest, "fingerprint": "of before"}))
+    done.storage.write_manifest(done.task(SYNTHESISE), {**manifest, "fingerprint": "of before"})
     assert why(done, SYNTHESISE) == "synthesis.mask_margin_mm was unset, is 10.0"
 
 
