@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from jobs.store.integrity import damaged_product, withdraw_damaged
+from jobs.store.integrity import damaged_product, products_read, withdraw_damaged
 from jobs.store.manifest import combined_digest, digest_files, file_digests
 from jobs.worker.run import BLOCKED
 from tests.jobs.conftest import Finished
@@ -84,6 +85,50 @@ def test_a_task_takes_no_damaged_input(finished: Finished, tmp_path: Path) -> No
     said = trial.state(SYNTHESISE)["reason"]
     assert "phase-2/generator.safetensors was damaged since it was written" in said
     assert f"{GAN} has to be run again" in said
+
+
+def overwrite_a_block(path: Path) -> None:
+    """64 zeros in the middle; ones where there were zeros already."""
+    content = bytearray(path.read_bytes())
+    block = slice(len(content) // 2, len(content) // 2 + 64)
+    content[block] = (b"\0" if any(content[block]) else b"\xff") * len(content[block])
+    path.write_bytes(content)
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "flipped bit": flip,
+    "overwritten block": overwrite_a_block,
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "emptied": lambda path: path.write_bytes(b""),
+    "of another run": lambda path: path.write_bytes(path.read_bytes() + b"x"),
+    "deleted": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE.keys())
+def test_no_product_of_any_stage_is_read_damaged(
+    finished: Finished, tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    """Every product of every task, under every kind of damage: what reads it does not run."""
+    trial = finished.copied(tmp_path)
+    for task in trial.plan.tasks[:-1]:
+        manifest = trial.storage.read_manifest(task)
+        assert manifest is not None
+        readers = [one for one in trial.plan.tasks if task.id in one.needs]
+        for name in manifest["products"]:
+            path = trial.folder(task.id) / name
+            for reader in (readers[0], readers[-1]):
+                read = products_read(trial.storage.files(task), task, reader.stage)
+                if read is not None and name not in read:
+                    continue
+                manifests = [trial.storage.files(one).manifest for one in (task, reader)]
+                before = {one: one.read_bytes() for one in (path, *manifests)}
+                trial.storage.files(reader).manifest.unlink()
+                damage(path)
+                assert trial.work(reader.id) == BLOCKED, (path, reader.id)
+                assert not trial.ledger().done(task)
+                for one, content in before.items():
+                    one.write_bytes(content)
 
 
 @pytest.mark.slow
