@@ -12,7 +12,7 @@ import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from gansfer.errors import UserError
-from gansfer.preprocessing.bias import correct_bias
-from gansfer.preprocessing.preprocess import PreparedSubject, prepare_subject
-from gansfer.preprocessing.registration import register_affine
+from gansfer.preprocessing.placing import place_subject
+from gansfer.preprocessing.preprocess import PreparedSubject
 from gansfer.preprocessing.roi_check import LabelExtent, roi_problems
 from gansfer.processes import end_with_parent, usable_cores
 from gansfer.progress import StopRequested, Watch
-from gansfer.subjects import RawSubject, Source, Subject, Volume
+from gansfer.subjects import Source, Subject, Volume
 from jobs.experiment.cohort import BidsImages, CohortSpec, FolderImages
 from jobs.experiment.model import Experiment
 from jobs.inputs.template import cohort_template, template_files
@@ -103,33 +102,14 @@ def _begin(work: _Work) -> None:
 def _prepare_one(subject_id: str) -> str:
     assert _work is not None
     cohort = _work.experiment.cohort
-    raw = _work.source.load(subject_id)
-    if isinstance(cohort.images, BidsImages | FolderImages) and cohort.images.n4:
-        raw = _without_bias(raw)
-    common_from_native, similarity = None, None
-    if not raw.in_common_space:
-        assert _work.template is not None
-        try:
-            found = register_affine(raw.image, raw.brain_mask, _work.template)
-            if raw.own_copy is not None:  # the template says about where, the copy exactly
-                found = register_affine(
-                    raw.image, raw.brain_mask, raw.own_copy, found.common_from_native
-                )
-        except UserError as error:
-            raise UserError(f"{subject_id}: {error}") from error
-        common_from_native, similarity = found.common_from_native, found.similarity
-    prepared = prepare_subject(
-        raw, cohort.roi, common_from_native, registration_similarity=similarity
+    prepared = place_subject(
+        _work.source.load(subject_id),
+        cohort.roi,
+        _work.template,
+        correct=isinstance(cohort.images, BidsImages | FolderImages) and cohort.images.n4,
     )
     _keep_part(_work.parts, _work.part_of[subject_id], prepared)
     return subject_id
-
-
-def _without_bias(raw: RawSubject) -> RawSubject:
-    brain_xyz = raw.brain_mask
-    if brain_xyz is None:
-        brain_xyz = np.asarray(raw.image.array_xyz) != 0
-    return replace(raw, image=correct_bias(raw.image, brain_xyz), brain_mask=brain_xyz)
 
 
 def _part_names(cohort: CohortSpec, source: Source, subjects: Sequence[Subject]) -> dict[str, str]:

@@ -98,6 +98,11 @@ def test_slice_numbers_are_those_of_any_known_image_or_of_labelled_ones(
     assert rule.slice_index(drawn_hw[None]).tolist() == [number]
 
 
+def test_labelled_images_that_number_slices_are_those_of_all_labelled_subjects() -> None:
+    numbered_nzhw = labelling(("B",), slice_numbers_from="labelled").numbered_nzhw
+    assert np.array_equal(numbered_nzhw, three_subjects().images(IDS))
+
+
 def test_a_pixel_unlike_the_rest_of_its_structure_is_not_labelled() -> None:
     label_hw = labelling().label(*generated(pixel_value=1.0)).label_khw[0]
     assert label_hw[2, 2] == 0
