@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from datetime import datetime
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import gansfer
-from gansfer.errors import UserError
+from gansfer.errors import UserError, not_permitted
 from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, experiment_file, open_experiment
 from jobs.commands.cluster_cli import register
 from jobs.commands.display import Display
@@ -84,13 +85,13 @@ def run(
     experiment = load_experiment(experiment_file(config))
     check_sources(experiment)
     check_packages(experiment)
-    n_workers = workers or experiment.run.workers
-    check_machine(experiment, n_workers)
     plan, storage = make_plan(experiment), Storage(experiment)
+    chosen = plan if until is None else _until(plan, until)
+    n_workers = workers or experiment.run.workers
+    check_machine(experiment, n_workers, {task.stage for task in chosen.tasks})
     # Jobs in a queue read the file that is written here.
     refuse_outdated(plan, storage, look_up(JobRecord(storage.submissions)))
     _remember(experiment, storage)
-    chosen = plan if until is None else _until(plan, until)
     console = Console()
     with Display(console) as display:
         result = run_locally(chosen, storage, workers=n_workers, on_change=display.update)
@@ -108,7 +109,8 @@ def run(
     if stopped:
         tasks = "1 task" if n_saved == 1 else f"{n_saved} tasks"
         typer.echo(f"stopped: state of {tasks} saved; run the same command again to go on")
-    if until is None and not stopped:
+    prepared = all(result.is_finished(task) for task in plan.of_stage("prepare"))
+    if until is None and not stopped and prepared:
         _print_results(console, storage, nothing_to_do=not result.ended)
     if failures:
         raise typer.Exit(MISTAKE if MISTAKE in failures.values() else 1)
@@ -247,11 +249,17 @@ def _watched(summaries: Iterator[ReportSummary]) -> bool:
 def main() -> None:
     """Entry point: errors of the user's making become one line each."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    # Figures are files. A notebook's cells and terminals name a backend of their own, and what we
+    # start inherits it: Matplotlib would refuse to load where that is not installed.
+    os.environ["MPLBACKEND"] = "Agg"
     try:
         app()
     except UserError as error:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)
+        sys.exit(MISTAKE)
+    except PermissionError as error:
+        typer.echo(f"error: {not_permitted(error)}", err=True)
         sys.exit(MISTAKE)
     except ModuleNotFoundError as error:
         package = (error.name or "").split(".")[0]
@@ -268,6 +276,8 @@ def main() -> None:
 def _remember(experiment: Experiment, storage: Storage) -> None:
     try:
         save_experiment(experiment, storage.experiment_file)
+    except PermissionError:
+        raise  # it says whose the folder is
     except OSError as error:
         raise UserError(
             f"{storage.root}: cannot be written ({error.strerror}); set storage to a folder that "

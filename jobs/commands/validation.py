@@ -5,15 +5,20 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.console import Console
 
 from gansfer.errors import UserError
 from gansfer.processes import usable_cores
+from gansfer.segmentation.presets import PRESETS
+from jobs.experiment.cluster import ClusterSettings
 from jobs.experiment.cohort import NoReferences
 from jobs.experiment.memory import task_memory_gb
 from jobs.experiment.model import Experiment
+from jobs.experiment.resources import STAGES
+from jobs.store.storage import Storage
 
 # What every task imports, sooner or later; pyproject.toml's extra `run` has their versions.
 _PACKAGES = ("torch", "numpy", "scipy", "h5py", "SimpleITK", "skimage", "sklearn", "pandas")
@@ -35,16 +40,18 @@ def validate_experiment(experiment: Experiment, workers: int | None) -> list[str
     problems = _absent(experiment, ("images", "labels"))
     if problems:
         raise UserError("\n".join(problems))
+    machine_problems, notes = _machine(experiment)
     problems = _absent(experiment, ("references",))
     try:
         from jobs.inputs.input_check import check_input
     except ModuleNotFoundError as error:
-        check_machine(experiment, experiment.run.workers)
+        problems += machine_problems
         if problems:
             raise UserError("\n".join(problems)) from None
         return [
+            *notes,
             f"the cohort's files were not read, {error.name} is not installed here; validate where "
-            "the tasks run to have them read"
+            "the tasks run to have them read",
         ]
     with Console(stderr=True).status("reading the cohort's files") as status:
         report = check_input(
@@ -52,12 +59,8 @@ def validate_experiment(experiment: Experiment, workers: int | None) -> list[str
             workers or usable_cores(),
             lambda done, total: status.update(f"reading the cohort's files: {done} of {total}"),
         )
-    notes = list(report.notes)
-    problems += report.problems
-    try:
-        check_machine(experiment, experiment.run.workers)
-    except UserError as error:
-        problems += str(error).splitlines()
+    notes += report.notes
+    problems += [*report.problems, *machine_problems]
     if experiment.cluster.container.image is None:
         problems += _lacking_here() + _lacking_for_propagation(experiment)
     else:  # it is the image that must have them
@@ -71,6 +74,60 @@ def validate_experiment(experiment: Experiment, workers: int | None) -> list[str
     return [
         *notes,
         f"{len(report.subjects)} images, {n_labelled} labelled, {n_pool} in the unlabelled pool",
+    ]
+
+
+def _machine(experiment: Experiment) -> tuple[list[str], list[str]]:
+    """What is wrong for a run on this machine, and what would be if all of it ran here.
+
+    Which stages run here nobody knows: those too large for this machine may be meant for a cluster.
+    So their memory is a note, and so is the device where the file has a cluster's settings.
+    """
+    problems, notes = _storage_problems(experiment), []
+    problems += _segmenter_problems(experiment)
+    device = _device_problems(experiment)
+    if experiment.cluster != ClusterSettings() or experiment.resources:
+        notes += [f"on this machine, {one}" for one in device]
+    else:
+        problems += device
+    for stage in STAGES:
+        try:
+            check_machine(experiment, experiment.run.workers, {stage})
+        except UserError as error:
+            (problems if stage == "prepare" else notes).append(str(error))
+    return problems, notes
+
+
+def _storage_problems(experiment: Experiment) -> list[str]:
+    """Whether products can be written where they are to go."""
+    root = Storage(experiment).root
+    there = next(one for one in (root, *root.parents) if one.exists())
+    if not there.is_dir():
+        return [f"storage: {there} is a file, expected a folder; set storage to another place"]
+    if not os.access(there, os.W_OK | os.X_OK):
+        return [f"storage: {there} cannot be written; set storage to a folder that can be"]
+    return []
+
+
+def _device_problems(experiment: Experiment) -> list[str]:
+    if experiment.run.device != "cuda" or importlib.util.find_spec("torch") is None:
+        return []
+    import torch
+
+    if torch.cuda.is_available():
+        return []
+    return ["run.device: cuda, and torch finds no CUDA device here; set it to auto or cpu"]
+
+
+def _segmenter_problems(experiment: Experiment) -> list[str]:
+    """Whether the slices are large enough for the segmenter's training segments."""
+    output_px = PRESETS[experiment.segmenter.preset].output_px
+    if experiment.slice_px >= output_px:
+        return []
+    return [
+        f"segmenter.preset: slices of {experiment.slice_px} px are too small for "
+        f"{experiment.segmenter.preset}, whose segments have {output_px}; use smaller voxels or "
+        "preset deepmedic-original"
     ]
 
 
@@ -127,16 +184,26 @@ def _lacking_for_propagation(experiment: Experiment) -> list[str]:
     ]
 
 
-def check_machine(experiment: Experiment, workers: int | None) -> None:
-    """Raise a UserError if the largest tasks, side by side, need more memory than there is."""
+def check_machine(
+    experiment: Experiment, workers: int | None, stages: Collection[str] = STAGES
+) -> None:
+    """Raise a UserError if the largest tasks, side by side, need more memory than there is.
+
+    Args:
+        experiment: what is to run.
+        workers: tasks at a time; None: one a core.
+        stages: those that are to run on this machine.
+    """
     n_workers = workers or usable_cores()
-    needed_gb = max(task_memory_gb(experiment).values()) * n_workers
+    needs = {stage: gb for stage, gb in task_memory_gb(experiment).items() if stage in stages}
+    largest = max(needs, key=lambda stage: needs[stage])
+    needed_gb = needs[largest] * n_workers
     there_gb = _memory_gb()
     if there_gb is not None and needed_gb > there_gb:
         raise UserError(
-            f"{experiment.name}: {n_workers} tasks side by side need about {needed_gb:.1f} GiB, "
-            f"this machine has {there_gb:.1f} GiB; give --workers a smaller number, make the "
-            "minibatches smaller, or submit to a cluster"
+            f"{experiment.name}: {n_workers} tasks of {largest} side by side need about "
+            f"{needed_gb:.1f} GiB, this machine has {there_gb:.1f} GiB; give --workers a smaller "
+            "number, make the minibatches smaller, or submit to a cluster"
         )
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from gansfer.atomic import write_text
 from gansfer.errors import UserError
+from jobs.experiment.cohort import PATH_FIELDS
 from jobs.experiment.model import Experiment
 from jobs.experiment.yaml_file import read_yaml, yaml_text
 
@@ -23,13 +24,16 @@ def load_experiment(path: Path) -> Experiment:
 
     `cluster: clusters/site.yaml` names a site profile beside the experiment (relative to it): its
     `cluster`, `resources` and `run` sections are merged under the experiment's own. With keys of
-    one's own it is `cluster: {profile: clusters/site.yaml, account: physics}`.
+    one's own it is `cluster: {profile: clusters/site.yaml, account: physics}`. Every relative path
+    is taken from the folder of the file that names it, wherever the command is given.
 
     Raises:
         UserError: the file cannot be read, or a key or value in it is wrong.
     """
-    values = read_yaml(path)
-    return parse_experiment(_expand(_over_profile(values, path), str(path)), str(path))
+    values = _expand(read_yaml(path), str(path))
+    values.setdefault("storage", Experiment.model_fields["storage"].default)
+    values = _anchored(values, path)
+    return parse_experiment(_over_profile(values, path), str(path))
 
 
 def parse_experiment(values: Any, where: str) -> Experiment:
@@ -78,8 +82,29 @@ def _over_profile(values: dict[str, Any], path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: cluster.profile is {profile!r}, expected a file, such as clusters/slurm.yaml"
         )
-    site = read_yaml(path.parent / _expand(profile, f"{path}: cluster.profile"))
+    file = path.parent / Path(profile).expanduser()
+    site = _anchored(_expand(read_yaml(file), str(file)), file)
     return merged(site, {**values, "cluster": own})
+
+
+def _anchored(values: dict[str, Any], path: Path) -> dict[str, Any]:
+    """The values with every relative path made absolute, from the folder of the file at `path`."""
+    folder = path.absolute().parent
+
+    def absolute(section: Any, *keys: str) -> None:
+        for key in keys:
+            if isinstance(section, dict) and isinstance(section.get(key), str):
+                # By the text alone: a link in it stays the name that the user gave.
+                section[key] = os.path.normpath(folder / Path(section[key]).expanduser())
+
+    absolute(values, "storage")
+    cohort, cluster = values.get("cohort"), values.get("cluster")
+    if isinstance(cohort, dict):
+        for section in ("images", "labels", "references"):
+            absolute(cohort.get(section), *PATH_FIELDS)
+    if isinstance(cluster, dict):
+        absolute(cluster.get("container"), "image")
+    return values
 
 
 def merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

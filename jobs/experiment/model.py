@@ -29,7 +29,9 @@ class Experiment(Settings):
     """Everything that one experiment is: the cohort, the grid, the science, the cluster."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    storage: str = Field("runs", description="folder that holds <name>/ with every product")
+    storage: str = Field(
+        "runs", description="folder that holds <name>/ with every product; relative to this file"
+    )
     seed: CountOrZero = Field(0, description="of everything that is drawn")
     cohort: CohortSpec
     grid: GridSettings = GridSettings()

@@ -29,7 +29,7 @@ from gansfer.settings import RoiSettings
 from gansfer.subjects import FileSource, Subject
 from jobs.experiment.cohort import BidsImages, FolderImages, PhantomImages
 from jobs.experiment.model import Experiment
-from jobs.inputs.sources import make_file_source
+from jobs.inputs.sources import make_file_source, make_source
 from jobs.inputs.template import cohort_template
 
 MOST_NOTES_OF_A_KIND = 3
@@ -72,6 +72,10 @@ def check_input(
     """
     cohort = experiment.cohort
     if isinstance(cohort.images, PhantomImages):
+        try:
+            make_source(experiment)
+        except UserError as error:
+            return InputReport(tuple(str(error).splitlines()))
         return InputReport(())
     problems: list[str] = []
     source: FileSource | None = None

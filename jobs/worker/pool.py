@@ -65,8 +65,8 @@ def run_locally(
 ) -> LocalRun:
     """Run every task that is not done, each once its needed tasks are done.
 
-    A failed task blocks its dependents only; `aggregate` runs in any case, and says what is
-    missing. SIGINT and SIGTERM let the running tasks save their state first.
+    A failed task blocks its dependents only; `aggregate` runs wherever the cohort is prepared, and
+    says what is missing. SIGINT and SIGTERM let the running tasks save their state first.
 
     Args:
         plan: the tasks.
@@ -120,7 +120,8 @@ def _ready(waiting: list[Task], run: LocalRun) -> list[Task]:
     ready = []
     for task in waiting:
         if task.stage == "aggregate":
-            if not any(_may_still_run(run, need, pending) for need in task.needs):
+            prepared = all(run.is_finished(one) for one in run.plan.of_stage("prepare"))
+            if prepared and not any(_may_still_run(run, need, pending) for need in task.needs):
                 ready.append(task)
         elif all(run.is_finished(run.plan.by_id[need]) for need in task.needs):
             ready.append(task)

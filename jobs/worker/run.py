@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from gansfer.atomic import remove_leftovers
-from gansfer.errors import UserError
+from gansfer.errors import UserError, not_permitted
 from gansfer.progress import StopRequested
 from jobs.experiment.loading import load_experiment
 from jobs.experiment.plan import Plan, Task, make_plan
@@ -89,7 +89,8 @@ def _run_claimed(plan: Plan, storage: Storage, task: Task, heartbeat_every_s: fl
     )
     ledger = _inputs_seen(plan, storage, task)
     absent = ledger.missing_needs(task)
-    if absent and task.stage != "aggregate":
+    # A report says what is missing; without a cohort it would have nothing else to say.
+    if absent and (task.stage != "aggregate" or "prepare" in absent):
         more = f" and {len(absent) - 1} more, which are" if len(absent) > 1 else ", which is"
         reason = f"waits for {absent[0]}{more} not done"
         heartbeat.end(state="blocked", reason=reason)
@@ -113,7 +114,9 @@ def _inputs_seen(plan: Plan, storage: Storage, task: Task) -> Ledger:
         ledger = Ledger(plan, storage)
         absent = [plan.by_id[need] for need in ledger.missing_needs(task)]
         states = {(storage.read_state(need) or {}).get("state") for need in absent}
-        settled = not absent or states & {"failed", "blocked"} or task.stage == "aggregate"
+        prepared = all(need.stage != "prepare" for need in absent)
+        enough = task.stage == "aggregate" and prepared
+        settled = not absent or states & {"failed", "blocked"} or enough
         if settled or "SLURM_JOB_ID" not in os.environ or time.monotonic() >= deadline_s:
             return ledger
         time.sleep(_LOOK_EVERY_S)
@@ -152,9 +155,10 @@ def _run_watched(
         heartbeat.end(state="stopped", reason="asked to stop; its state is saved")
         _log.warning("%s: stopped, state saved; run it again to go on", task.id)
         return STOPPED
-    except UserError as error:
-        heartbeat.end(state="failed", kind="mistake", reason=str(error))
-        _log.error("%s: %s", task.id, error)
+    except (UserError, PermissionError) as error:
+        said = not_permitted(error) if isinstance(error, PermissionError) else str(error)
+        heartbeat.end(state="failed", kind="mistake", reason=said)
+        _log.error("%s: %s", task.id, said)
         return MISTAKE
     except Exception as error:
         memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()

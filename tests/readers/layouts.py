@@ -176,4 +176,5 @@ def experiment_values(cohort: dict, storage: Path) -> dict:
             "latent_size": 8,
         },
         "synthesis": {"slices_per_phase": 10},
+        "segmenter": {"preset": "deepmedic-original"},
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -15,9 +16,11 @@ import yaml
 
 import gansfer as package
 import jobs.commands.validation
+from gansfer.errors import UserError
 from gansfer.gan.networks import Discriminator
 from jobs.experiment.loading import save_experiment
 from jobs.experiment.model import Experiment
+from jobs.experiment.plan import Plan
 from tests.jobs.conftest import Asked
 from tests.jobs.experiments import ROOT, Trial
 
@@ -126,7 +129,7 @@ def test_a_machine_that_is_too_small_is_told_before_anything_runs(
     trial = Trial.make(tmp_path)
     asked = gansfer("run", trial.config, "--workers", "4")
     assert asked.code == 2
-    assert "tiny: 4 tasks side by side need about " in asked.err
+    assert re.match(r"error: tiny: 4 tasks of \w+ side by side need about ", asked.err)
     assert "this machine has 1.5 GiB; give --workers a smaller number" in asked.err
     assert not trial.storage.root.exists()
 
@@ -225,3 +228,86 @@ def test_an_experiments_folder_stands_for_its_file(tmp_path: Path, gansfer: Gans
     of_file = gansfer("plan", trial.config, "--json")
     assert of_file.code == 0
     assert gansfer("plan", trial.storage.root, "--json") == of_file
+
+
+def test_the_memory_of_stages_that_do_not_run_here_is_no_hindrance(
+    tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs.commands.validation, "_memory_gb", lambda: 3.0)
+    trial = Trial.make(tmp_path, gan={"minibatch": 5000}, run={"workers": 2})
+    asked = gansfer("validate", trial.config)
+    assert asked.code == 0, asked.err
+    assert "note: tiny: 2 tasks of train_gan side by side need about " in asked.out
+    assert gansfer("run", trial.config).code == 2
+
+    def chosen(plan: Plan, *args: object, **more: object) -> None:
+        raise UserError(f"would run {[task.id for task in plan.tasks]}")
+
+    monkeypatch.setattr("jobs.commands.cli.run_locally", chosen)
+    asked = gansfer("run", trial.config, "--until", "prepare")
+    assert asked.err == "error: would run ['prepare']\n"
+    monkeypatch.setattr(jobs.commands.validation, "_memory_gb", lambda: 1.0)
+    assert "2 tasks of prepare side by side" in gansfer("validate", trial.config).err
+
+
+@pytest.mark.parametrize(
+    ("sections", "told"),
+    [
+        ({"run": {"device": "cuda"}}, "run.device: cuda, and torch finds no CUDA device here"),
+        ({"cohort": {"structures": ["liver"]}}, "structures: the built-in cohort has no liver"),
+        ({"segmenter": {"preset": "deepmedic"}}, "segmenter.preset: slices of 20 px are too small"),
+        ({"storage": "/dev/null/runs"}, "storage: /dev/null is a file, expected a folder"),
+    ],
+)
+def test_validate_finds_what_a_run_would_find(
+    tmp_path: Path,
+    gansfer: Gansfer,
+    monkeypatch: pytest.MonkeyPatch,
+    sections: dict[str, Any],
+    told: str,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    trial = Trial.make(tmp_path, **sections)
+    asked = gansfer("validate", trial.config)
+    assert asked.code == 2 and asked.err.startswith(f"error: {told}")
+
+
+def test_the_device_of_a_clusters_tasks_is_a_note(
+    tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    trial = Trial.make(tmp_path, run={"device": "cuda"}, cluster={"partition": "gpu"})
+    asked = gansfer("validate", trial.config)
+    assert asked.code == 0 and "note: on this machine, run.device: cuda" in asked.out
+
+
+def test_no_report_is_made_after_a_failed_prepare(tmp_path: Path, gansfer: Gansfer) -> None:
+    trial = Trial.make(tmp_path, cohort={"structures": ["liver"]})
+    asked = gansfer("run", trial.config, "--workers", "1")
+    assert asked.code == 2 and "failed  prepare: structures: the built-in" in asked.err
+    assert "report:" not in asked.out and not (trial.storage.root / "report").exists()
+    assert trial.work("aggregate") == 4  # in a SLURM job, too
+    assert "waits for prepare" in trial.state("aggregate")["reason"]
+
+
+def test_a_notebooks_figures_backend_is_left_behind(
+    tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    gansfer("plan", Trial.make(tmp_path).config)
+    assert os.environ["MPLBACKEND"] == "Agg"
+
+
+def test_what_one_may_not_write_is_one_line(
+    tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial.make(tmp_path)
+
+    def refused(*args: object) -> None:
+        raise PermissionError(13, "Permission denied", str(trial.storage.experiment_file))
+
+    monkeypatch.setattr("jobs.commands.cli.save_experiment", refused)
+    asked = gansfer("run", trial.config)
+    assert asked.code == 2 and len(asked.err.splitlines()) == 1
+    assert asked.err.startswith(f"error: {trial.storage.experiment_file}: permission denied; ")
+    assert "common group (chgrp, chmod g+rwxs)" in asked.err

@@ -153,7 +153,7 @@ def test_environment_variables_are_filled_in(
     monkeypatch.setenv("GANSFER_NOWHERE", "/data")
     assert load_experiment(path).storage == "/data/a"
     path.write_text(path.read_text().replace("NOWHERE}", "ELSEWHERE:-here}"))
-    assert load_experiment(path).storage == "here/a"
+    assert load_experiment(path).storage == f"{tmp_path}/here/a"
 
 
 def test_a_site_profile_is_merged_under_the_experiment(tmp_path: Path) -> None:
@@ -296,3 +296,31 @@ def test_the_limits_among_sbatch_options_are_those_that_are_asked_for() -> None:
     assert asked["prepare"].sbatch == {"nice": 5}
     assert experiment.resources["train_gan"].time_h == 30
     assert experiment.stage_resources("aggregate").sbatch == {"mem": 0, "nice": 5}
+
+
+def test_relative_paths_are_taken_from_the_file_that_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sites = tmp_path / "sites"
+    sites.mkdir()
+    (sites / "here.yaml").write_text("cluster: {container: {image: ../a.sif}}\n")
+    config = tmp_path / "x.yaml"
+    config.write_text(
+        "name: x\ncluster: sites/here.yaml\ncohort:\n"
+        "  images: {kind: folder, folder: data, table: ~/people.csv, in_common_space: true}\n"
+        "  labels: {kind: table, protocol: gansfer}\n"
+    )
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setenv("HOME", "/home/anna")
+    found = []
+    for folder, path in ((tmp_path, Path("x.yaml")), (elsewhere, Path("../x.yaml"))):
+        monkeypatch.chdir(folder)
+        found.append(load_experiment(path))
+    assert found[0] == found[1]
+    assert found[0].storage == f"{tmp_path}/runs"
+    assert found[0].cluster.container.image == f"{tmp_path}/a.sif"
+    assert {path for _, path, _ in found[0].cohort.places()} == {
+        f"{tmp_path}/data",
+        "/home/anna/people.csv",
+    }

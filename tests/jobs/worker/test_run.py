@@ -162,8 +162,12 @@ def test_a_stale_input_blocks_too(trial: Trial, becomes: Callable[[Stage], None]
     assert trial.changed(gan={"drift": 0.5}).work(SYNTHESISE) == BLOCKED
 
 
-def test_the_report_waits_for_nobody(trial: Trial, becomes: Callable[[Stage], None]) -> None:
+def test_the_report_waits_for_nothing_but_a_cohort(
+    trial: Trial, becomes: Callable[[Stage], None]
+) -> None:
     becomes(makes_a_product)
+    assert trial.work("aggregate") == BLOCKED
+    trial.pretend("prepare")
     assert trial.work("aggregate") == DONE
 
 
