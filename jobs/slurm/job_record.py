@@ -22,7 +22,7 @@ from gansfer.errors import UserError
 from jobs.experiment.resources import StageName
 from jobs.slurm.arrays import Array
 from jobs.slurm.slurm_commands import me
-from jobs.store.lock import claimed
+from jobs.store.lock import locked
 
 _LATER = ("job", "clusters", "answer", "given_up")  # what a second line may say
 
@@ -141,7 +141,7 @@ class JobRecord:
             UserError: another one does.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        with claimed(self.folder / ".lock") as other:
+        with locked(self.folder / ".lock") as other:
             if other is not None:
                 raise UserError(
                     f"{self.folder}: another gansfer is submitting this experiment ({other}); "

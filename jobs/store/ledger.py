@@ -50,7 +50,7 @@ class Ledger:
         return self._findings[task.id]
 
     def done(self, task: Task) -> bool:
-        """The task's products are complete and of today's settings."""
+        """The task's products are complete and of the current settings."""
         return self.finding(task).state == "done"
 
     def set_damaged(self, task: Task) -> None:

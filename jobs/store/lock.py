@@ -1,11 +1,11 @@
-"""Claims: one process at a time works on a task, or submits an experiment.
+"""Lock files: one process at a time works on a task, or submits an experiment.
 
-A claim is a numbered file, such as `.claim-3`, that names its holder; the highest number counts.
-The holder locks it, and touches it every 30 s. It is free when its holder has said so, when the
-lock is gone (so is the process then, however it ended), or when it was not touched for long: some
-shared file systems cannot lock, and some never give back the lock of a node that died. Whoever
-finds it free makes the file of the next number, which one process alone can. No number comes twice,
-so a slow process cannot take what was claimed and released since it looked.
+A lock is a numbered file, such as `.claim-3`, that names its holder; the highest number counts.
+The holder keeps an flock on it, and touches it every 30 s. It is free when its holder has said so,
+when the flock is gone (so is the process then, however it ended), or when it was not touched for
+long: some shared file systems have no flock, and some never give back that of a node that died.
+Whoever finds it free creates the file of the next number, which one process alone can. No number
+comes twice, so a slow process cannot take what was taken and released since it looked.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import IO, Any
 
 from jobs.store.manifest import slurm_job_id
 
-BUSY = 5  # exit code: another process has the claim
+BUSY = 5  # exit code: another process holds the lock
 PATIENCE_S = 150.0  # 4 beats and 30 s, as status has with a heartbeat
 
 _BEAT_EVERY_S = 30.0
@@ -36,31 +36,31 @@ _log = logging.getLogger("gansfer")
 
 
 @contextmanager
-def claimed(base: Path) -> Iterator[str | None]:
-    """Hold the claim while the block runs.
+def locked(base: Path) -> Iterator[str | None]:
+    """Hold the lock while the block runs.
 
-    Yields None, or, where another process has the claim, who that is.
+    Yields None, or, where another process holds the lock, who that is.
 
     Args:
-        base: path of the claim's files without their number; its folder exists.
+        base: path of the lock's files without their number; its folder exists.
     """
-    claim = _take(base)
-    if claim is None:
+    lock = _take(base)
+    if lock is None:
         yield _holder(base)
         return
-    beating = threading.Thread(target=claim.beat, daemon=True, name="claim")
+    beating = threading.Thread(target=lock.beat, daemon=True, name="lock")
     beating.start()
     try:
         yield None
     finally:
-        claim.ended.set()
+        lock.ended.set()
         beating.join()
-        claim.release()
+        lock.release()
 
 
 @dataclass
-class _Claim:
-    """A claim that this process holds."""
+class _HeldLock:
+    """A lock that this process holds."""
 
     base: Path
     number: int
@@ -82,7 +82,7 @@ class _Claim:
             _write(self.file, {"released": True})
 
 
-def _take(base: Path) -> _Claim | None:
+def _take(base: Path) -> _HeldLock | None:
     last = _last_number(base)
     if last and not _is_free(_numbered(base, last)):
         return None
@@ -92,17 +92,17 @@ def _take(base: Path) -> _Claim | None:
         file = path.open("xb+", buffering=0)
     except FileExistsError:
         return None
-    if _last_number(base) != number:  # we looked so long ago that it was claimed and released since
+    if _last_number(base) != number:  # we looked so long ago that it was taken and released since
         file.close()
         path.unlink(missing_ok=True)
         return None
-    locked = _lock(file, fcntl.LOCK_EX)
+    has_flock = _flock(file, fcntl.LOCK_EX)
     us = {"host": platform.node(), "pid": os.getpid(), "slurm_job": slurm_job_id()}
-    _write(file, {**us, "locked": locked})
+    _write(file, {**us, "locked": has_flock})
     for older in _numbers(base):
         if older < number:
             _numbered(base, older).unlink(missing_ok=True)
-    return _Claim(base, number, file)
+    return _HeldLock(base, number, file)
 
 
 def _is_free(path: Path) -> bool:
@@ -113,11 +113,11 @@ def _is_free(path: Path) -> bool:
     with file:
         said = _read(file)
         # Without a word the holder has only just come, and may not have locked it yet.
-        gone = said.get("locked") and _lock(file, fcntl.LOCK_SH)
+        gone = said.get("locked") and _flock(file, fcntl.LOCK_SH)
         return bool(said.get("released") or gone) or _silent_s(file, path.parent) > PATIENCE_S
 
 
-def _lock(file: IO[bytes], kind: int) -> bool:
+def _flock(file: IO[bytes], kind: int) -> bool:
     """Lock it without waiting; False where another process has it, or nobody can."""
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
@@ -131,7 +131,7 @@ def _lock(file: IO[bytes], kind: int) -> bool:
 
 
 def _holder(base: Path) -> str:
-    """Who has the claim, for a message."""
+    """Who holds the lock, for a message."""
     try:
         with _numbered(base, _last_number(base)).open("rb") as file:
             said, silent_s = _read(file), _silent_s(file, base.parent)
@@ -172,5 +172,5 @@ def _numbers(base: Path) -> list[int]:
 
 
 def _last_number(base: Path) -> int:
-    """The highest number that there is; 0 where nobody ever claimed it."""
+    """The highest number that there is; 0 where nobody ever took it."""
     return max(_numbers(base), default=0)

@@ -1,4 +1,4 @@
-"""Run one task: skip if done, check its inputs, claim it, run it, and say how it ended.
+"""Run one task: skip if done, check its inputs, lock it, run it, and say how it ended.
 
 The same function runs a task on a laptop and in a SLURM array. Exit codes: 0 done (now or
 before), 1 failed, 2 a user's mistake, 4 blocked by a missing input, 5 already running elsewhere
@@ -26,7 +26,7 @@ from gansfer.errors import UserError, not_permitted
 from gansfer.progress import StopRequested
 from jobs.experiment.loading import load_experiment
 from jobs.experiment.plan import Plan, Task, make_plan
-from jobs.store import lock as claim
+from jobs.store import lock
 from jobs.store.image_digest import running_image_digest
 from jobs.store.integrity import products_read, withdraw_damaged
 from jobs.store.ledger import Ledger
@@ -34,7 +34,7 @@ from jobs.store.manifest import build_manifest, slurm_job_id
 from jobs.store.storage import Storage
 from jobs.worker.heartbeat import Heartbeat
 
-DONE, FAILED, MISTAKE, BLOCKED, BUSY, STOPPED = 0, 1, 2, 4, claim.BUSY, 75
+DONE, FAILED, MISTAKE, BLOCKED, BUSY, STOPPED = 0, 1, 2, 4, lock.BUSY, 75
 
 _SEEN_WITHIN_S = 60.0
 _LOOK_EVERY_S = 5.0
@@ -61,16 +61,16 @@ def run_task(experiment_file: str, task_id: str, *, heartbeat_every_s: float | N
         if Ledger(plan, storage, sources=not task.needs).done(task):
             _log.info("%s: done before", task.id)
             return DONE
-        with claim.claimed(storage.files(task).lock) as other:
+        with lock.locked(storage.files(task).lock) as other:
             if other is not None:
                 _log.info("%s: another works on it: %s", task.id, other)
                 return BUSY
             remove_leftovers(folder)
             every_s = heartbeat_every_s or experiment.run.heartbeat_every_s
-            return _run_claimed(plan, storage, task, every_s)
+            return _run_locked(plan, storage, task, every_s)
 
 
-def _run_claimed(plan: Plan, storage: Storage, task: Task, heartbeat_every_s: float) -> int:
+def _run_locked(plan: Plan, storage: Storage, task: Task, heartbeat_every_s: float) -> int:
     before = storage.read_state(task) or {}
     same = before.get("fingerprint") == task.fingerprint
     heartbeat = Heartbeat(

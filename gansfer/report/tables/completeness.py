@@ -123,8 +123,8 @@ def _nothing(missing: pd.DataFrame, total: int) -> str:
         return f"nothing of the {total} planned results is here yet."
     causes = "; ".join(dict.fromkeys(missing.loc[stale, "stale"]))
     return (
-        f"nothing of the {total} planned results is of today's settings; {stale.sum()} are stale: "
-        f"{causes}."
+        f"nothing of the {total} planned results is of the current settings; {stale.sum()} are "
+        f"stale: {causes}."
     )
 
 

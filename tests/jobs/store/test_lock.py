@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 import jobs.slurm.submission
-import jobs.store.lock as claim_module
+import jobs.store.lock as lock_module
 from gansfer.errors import UserError
 from jobs.slurm.job_record import JobRecord
-from jobs.store.lock import BUSY, PATIENCE_S, claimed
+from jobs.store.lock import BUSY, PATIENCE_S, locked
 from jobs.worker.run import STOPPED
 
 HOLDER = {"host": "node3", "pid": 7, "slurm_job": "5_1", "locked": True}
@@ -57,7 +57,7 @@ def left_by_another(base: Path, silent_s: float, **changes: object) -> Path:
 def test_a_claim_is_held_by_one_and_free_when_it_is_given_back(tmp_path: Path) -> None:
     base = tmp_path / ".claim"
     for _ in range(3):
-        with claimed(base) as other, claimed(base) as second:
+        with locked(base) as other, locked(base) as second:
             assert other is None
             assert second is not None and f"process {os.getpid()} on " in second
     assert [path.name for path in tmp_path.iterdir()] == [".claim-3"]
@@ -70,7 +70,7 @@ def test_of_many_that_come_at_once_one_gets_it(tmp_path: Path) -> None:
 
     def come() -> None:
         all_here.wait()
-        with claimed(tmp_path / ".claim") as other:
+        with locked(tmp_path / ".claim") as other:
             got.append(other)
             all_asked.wait()
 
@@ -85,16 +85,16 @@ def test_of_many_that_come_at_once_one_gets_it(tmp_path: Path) -> None:
 def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
     base = tmp_path / ".claim"
     code = (
-        "import pathlib, sys, time; from jobs.store.lock import claimed\n"
-        "with claimed(pathlib.Path(sys.argv[1])): print('on', flush=True); time.sleep(60)"
+        "import pathlib, sys, time; from jobs.store.lock import locked\n"
+        "with locked(pathlib.Path(sys.argv[1])): print('on', flush=True); time.sleep(60)"
     )
     command = [sys.executable, "-c", code, str(base)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdout.readline() == "on\n"
-        with claimed(base) as other:
+        with locked(base) as other:
             assert other is not None and f"process {process.pid} on " in other
         process.kill()
-    with claimed(base) as other:
+    with locked(base) as other:
         assert other is None
 
 
@@ -105,7 +105,7 @@ def test_a_lock_that_a_dead_node_has_kept_is_waited_for_and_then_passed_by(
     path = left_by_another(tmp_path / ".claim", silent_s)
     with path.open("rb") as stuck:
         fcntl.flock(stuck, fcntl.LOCK_EX)
-        with claimed(tmp_path / ".claim") as other:
+        with locked(tmp_path / ".claim") as other:
             if silent_s < PATIENCE_S:
                 assert other is not None
                 assert other.startswith("process 7 on node3, job 5_1, last heard of ")
@@ -114,28 +114,28 @@ def test_a_lock_that_a_dead_node_has_kept_is_waited_for_and_then_passed_by(
 
 
 @pytest.mark.usefixtures("without_locks")
-@pytest.mark.parametrize("locked", [True, False])
-def test_without_locks_only_silence_tells_of_death(tmp_path: Path, locked: bool) -> None:
+@pytest.mark.parametrize("has_flock", [True, False])
+def test_without_locks_only_silence_tells_of_death(tmp_path: Path, has_flock: bool) -> None:
     base = tmp_path / ".claim"
-    left_by_another(base, PATIENCE_S - 60, locked=locked)
-    with claimed(base) as other:
+    left_by_another(base, PATIENCE_S - 60, locked=has_flock)
+    with locked(base) as other:
         assert other is not None
-    left_by_another(base, PATIENCE_S + 10, locked=locked)
-    with claimed(base) as other:
+    left_by_another(base, PATIENCE_S + 10, locked=has_flock)
+    with locked(base) as other:
         assert other is None
 
 
 def test_a_holder_that_could_not_lock_is_respected_by_one_that_can(tmp_path: Path) -> None:
     left_by_another(tmp_path / ".claim", 10, locked=False)
-    with claimed(tmp_path / ".claim") as other:
+    with locked(tmp_path / ".claim") as other:
         assert other is not None
 
 
 def test_a_holder_lives_as_long_as_it_beats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claim_module, "_BEAT_EVERY_S", 0.01)
-    with claimed(tmp_path / ".claim"):
+    monkeypatch.setattr(lock_module, "_BEAT_EVERY_S", 0.01)
+    with locked(tmp_path / ".claim"):
         (path,) = tmp_path.iterdir()
         os.utime(path, (0, 0))
         deadline_s = time.monotonic() + 30
@@ -156,8 +156,8 @@ def test_a_process_given_up_for_dead_leaves_when_it_wakes(
         raise OSError  # ends nothing but this beat
 
     monkeypatch.setattr(os, "_exit", leave)
-    monkeypatch.setattr(claim_module, "_BEAT_EVERY_S", 0.01)
-    with claimed(tmp_path / ".claim"):
+    monkeypatch.setattr(lock_module, "_BEAT_EVERY_S", 0.01)
+    with locked(tmp_path / ".claim"):
         (tmp_path / ".claim-2").write_text(json.dumps(HOLDER))
         assert left.wait(30)
     assert set(codes) == {BUSY}
@@ -169,18 +169,18 @@ def test_a_slow_process_does_not_take_what_has_come_and_gone(
 ) -> None:
     base = tmp_path / ".claim"
     left_by_another(base, PATIENCE_S + 10)
-    is_free = claim_module._is_free
+    is_free = lock_module._is_free
 
     def slowly(path: Path) -> bool:
-        monkeypatch.setattr(claim_module, "_is_free", is_free)
+        monkeypatch.setattr(lock_module, "_is_free", is_free)
         free = is_free(path)
         for _ in range(2):
-            with claimed(base) as other:
+            with locked(base) as other:
                 assert other is None
         return free
 
-    monkeypatch.setattr(claim_module, "_is_free", slowly)
-    with claimed(base) as other:
+    monkeypatch.setattr(lock_module, "_is_free", slowly)
+    with locked(base) as other:
         assert other is not None
     assert [path.name for path in tmp_path.iterdir()] == [".claim-3"]
 

@@ -16,7 +16,7 @@ import jobs.stages.run
 from gansfer.atomic import write_text
 from gansfer.errors import UserError
 from jobs.stages.context import Context, Outcome
-from jobs.store.lock import claimed
+from jobs.store.lock import locked
 from jobs.worker.run import BLOCKED, BUSY, DONE, FAILED, MISTAKE
 from tests.jobs.experiments import BASELINE, GAN, RATIO, SYNTHESISE, Trial
 
@@ -207,12 +207,10 @@ def test_a_crash_leaves_its_reason_and_its_traceback(
     assert "in crashing" in trial.log("prepare")
 
 
-def test_a_claim_held_elsewhere_is_respected(
-    trial: Trial, becomes: Callable[[Stage], None]
-) -> None:
+def test_a_lock_held_elsewhere_is_respected(trial: Trial, becomes: Callable[[Stage], None]) -> None:
     becomes(makes_a_product)
     trial.folder("prepare").mkdir(parents=True)
-    with claimed(trial.storage.files(trial.task("prepare")).lock):
+    with locked(trial.storage.files(trial.task("prepare")).lock):
         assert trial.work("prepare") == BUSY == 5
         assert trial.state("prepare") == {}
         assert f"prepare: another works on it: process {os.getpid()} on" in trial.log("prepare")

@@ -71,7 +71,7 @@ def test_what_is_stale_is_said_to_be_with_its_cause(
     assert words[0] == f"N = 1 2:1 on the cohort, fold 2 (stale: {cause})"
     assert missing_in_words(missing_cells(there, expected))[0] == "N = 1 2:1 on the cohort, fold 2"
     assert _state(metrics.iloc[:0], stale) == (
-        "Incomplete: nothing of the 38 planned results is of today's settings; 8 are stale: "
+        "Incomplete: nothing of the 38 planned results is of the current settings; 8 are stale: "
         f"{cause}."
     )
 
