@@ -164,7 +164,7 @@ def test_the_code_is_of_the_group_alone(folder: Path) -> None:
         mr_percentiles=(2.0, 97.0),
         label_percentile=90.0,
         level_percentile=98.0,
-        least_contrast=0.125,
+        least_contrast=0.9,
     )
     code = fit_group_code(cell.group, cell.pool_images_mzhw, ("a", "b"), encoding)
     assert code == fit_code(
@@ -176,7 +176,7 @@ def test_the_code_is_of_the_group_alone(folder: Path) -> None:
         (2.0, 97.0),
         90.0,
         98.0,
-        0.125,
+        0.9,
     )
 
 
