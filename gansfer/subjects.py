@@ -7,6 +7,7 @@ of everything after preprocessing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -18,6 +19,10 @@ if TYPE_CHECKING:  # a login node reads who is in a cohort without numpy
 
     import numpy as np
     import numpy.typing as npt
+
+
+# An id names files and folders: letters, digits, dots, dashes and underscores, no path.
+SAFE_ID = re.compile(r"\w[\w.-]*")
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,14 @@ GROUND_FLOOR = {
     "settings",
     "structures",
     "subjects",
+    "untrusted",
     "volumes",
 }
 # room -> the rooms whose files it may import; the ground floor, gansfer/*.py, is everybody's.
 MAY_IMPORT: dict[str, set[str]] = {
     "gansfer": set(),
-    "gansfer/readers": set(),
+    "gansfer/readers": {"gansfer/readers/files"},
+    "gansfer/readers/files": set(),
     "gansfer/phantom": set(),
     "gansfer/preprocessing": set(),
     "gansfer/cohort": {"gansfer/preprocessing"},
@@ -77,7 +79,7 @@ STOREYS = (
 CALLS: dict[str, set[str]] = {
     "jobs/experiment": {"cohort"},
     "jobs/store": {"cohort"},
-    "jobs/inputs": {"readers", "phantom", "preprocessing"},
+    "jobs/inputs": {"readers", "readers/files", "phantom", "preprocessing"},
     "jobs/reporting": {"cohort", "report", "report/tables", "report/page"},
     "jobs/stages": {
         "readers",

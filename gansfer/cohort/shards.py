@@ -21,7 +21,9 @@ Attributes of every file: format, kind, software, space, axes, spacing_zhw_mm, r
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +33,20 @@ import numpy.typing as npt
 
 from gansfer.cohort.table import TABLE_NAME, TableRow, read_table
 from gansfer.errors import UserError
-from gansfer.hdf5 import replacing_hdf5
+from gansfer.hdf5 import dataset, reading_hdf5, replacing_hdf5
 from gansfer.preprocessing.preprocess import PreparedSubject
 from gansfer.preprocessing.roi_check import roi_affine
 from gansfer.settings import RoiSettings
 from gansfer.subjects import Subject
 
 FORMAT = 1
+# A region of interest at 0.5 mm has some 25 million.
+MOST_VOXELS = 1 << 26
+_TYPES = {
+    "image": np.dtype(np.float16),
+    "label": np.dtype(np.uint8),
+    "reference": np.dtype(np.uint8),
+}
 
 
 def write_shard(
@@ -115,8 +124,14 @@ class Cohort:
             self.structures = tuple(str(name) for name in file.attrs["structures"])
             z_mm, h_mm, w_mm = (float(mm) for mm in file.attrs["spacing_zhw_mm"])
             self.spacing_zhw_mm = (z_mm, h_mm, w_mm)
-            self.shape_zhw: tuple[int, int, int] = file["image"].shape[1:]
-            self.ras_from_zhw = np.array(file.attrs["ras_from_zhw"])
+            self.shape_zhw: tuple[int, int, int] = dataset(file, "image", 4).shape[1:]
+            self.ras_from_zhw = np.array(file.attrs["ras_from_zhw"], np.float64)
+            if not self.structures or self.ras_from_zhw.shape != (4, 4):
+                raise ValueError("no structures, or no affine of 4 x 4")
+            if not np.isfinite(self.ras_from_zhw).all() or not min(self.spacing_zhw_mm) > 0:
+                raise ValueError("an affine or a spacing that is no number of mm")
+            if not 0 < math.prod(self.shape_zhw) <= MOST_VOXELS:
+                raise ValueError(f"images of {self.shape_zhw} voxels")
 
     @property
     def subjects(self) -> tuple[Subject, ...]:
@@ -179,16 +194,8 @@ class Cohort:
             raise UserError(f"{self._folder}: no subject {lost[0]} in this cohort")
         return [self._row_of[i] for i in ids]
 
-    def _open(self, name: str) -> h5py.File:
-        path = self._folder / name
-        if not path.is_file():
-            raise UserError(f"{path}: missing; prepare the cohort again")
-        try:  # Read-only shards on a shared file system must not be locked.
-            return h5py.File(path, "r", locking=False)
-        except OSError as error:
-            raise UserError(
-                f"{path}: not a readable HDF5 file; prepare the cohort again"
-            ) from error
+    def _open(self, name: str) -> AbstractContextManager[h5py.File]:
+        return reading_hdf5(self._folder / name, "prepare the cohort again")
 
     def _read(
         self, name: str, ids: Sequence[str], places: Sequence[tuple[str, int]], dtype: type
@@ -203,12 +210,15 @@ class Cohort:
 
     def _read_row(self, file: h5py.File, name: str, subject_id: str, row: int) -> npt.NDArray:
         where = f"{self._folder / Path(file.filename).name}: {name} of {subject_id}"
-        try:
-            owner = file["id"].asstr()[row]
-            value = file[name][row]
-            digest = file[f"{name}_sha256"].asstr()[row]
-        except (OSError, KeyError, IndexError, ValueError) as error:
-            raise UserError(f"{where}: cannot be read; prepare the cohort again") from error
+        rows = dataset(file, name, 4)
+        if rows.shape[1:] != self.shape_zhw or rows.dtype != _TYPES[name]:
+            raise UserError(
+                f"{where}: {rows.dtype} of shape {rows.shape[1:]}, expected {_TYPES[name]} of "
+                f"{self.shape_zhw}; prepare the cohort again"
+            )
+        owner = dataset(file, "id", 1).asstr()[row]
+        value: npt.NDArray = rows[row]
+        digest = dataset(file, f"{name}_sha256", 1).asstr()[row]
         if owner != subject_id:
             raise UserError(f"{where}: row {row} holds {owner}; prepare the cohort again")
         if self._verify and hashlib.sha256(value.tobytes()).hexdigest() != digest:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gansfer.atomic import write_text
 from gansfer.errors import UserError
-from gansfer.subjects import Subject
+from gansfer.subjects import SAFE_ID, Subject
+from gansfer.untrusted import MOST_TABLE_BYTES
 
 TABLE_NAME = "subjects.csv"
 COLUMNS = (
@@ -32,6 +35,19 @@ COLUMNS = (
     "intensity_sd",
     "n_label_voxels_outside_roi",
     "registration_similarity",
+)
+
+
+_ROW = re.compile(r"[0-9]{1,9}")
+_SHARD = re.compile(r"images-[0-9]+\.h5")
+_REFERENCE_SHARD = re.compile(r"reference-[0-9]+\.h5")
+# column, what it may hold, whether it may be blank
+_NAMES = (
+    ("id", SAFE_ID, False),
+    ("repeat_of", SAFE_ID, True),
+    ("labelled_as", SAFE_ID, True),
+    ("shard", _SHARD, False),
+    ("reference_shard", _REFERENCE_SHARD, True),
 )
 
 
@@ -85,17 +101,26 @@ def read_table(path: Path) -> tuple[TableRow, ...]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such table; prepare the cohort first")
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
-        if missing:
-            raise UserError(f"{path}: column {missing[0]} is missing; prepare the cohort again")
-        try:
-            return tuple(_from_text(line) for line in reader)
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"{path}: line {reader.line_num}: {error}; prepare the cohort again"
-            ) from error
+    if path.stat().st_size > MOST_TABLE_BYTES:
+        raise UserError(f"{path}: too large for a table of subjects; prepare the cohort again")
+    rows: dict[str, TableRow] = {}
+    line_number = 1
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+            if missing:
+                raise UserError(f"{path}: column {missing[0]} is missing; prepare the cohort again")
+            for line in reader:
+                line_number = reader.line_num
+                row = _from_text(line)
+                if rows.setdefault(row.subject.id, row) is not row:
+                    raise ValueError(f"id {row.subject.id} is given twice")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except (TypeError, ValueError, csv.Error) as error:
+        raise UserError(f"{path}: line {line_number}: {error}; prepare the cohort again") from error
+    return tuple(rows.values())
 
 
 def _to_text(value: object) -> str:
@@ -105,8 +130,27 @@ def _to_text(value: object) -> str:
 
 
 def _from_text(line: dict[str, str]) -> TableRow:
+    if None in line or None in line.values():
+        raise ValueError("more or fewer cells than columns")
+
     def number(name: str) -> float | None:
-        return float(line[name]) if line[name] else None
+        return known(name) if line[name] else None
+
+    def known(name: str) -> float:
+        value = float(line[name])
+        if not math.isfinite(value):
+            raise ValueError(f"{name} is {line[name]}")
+        return value
+
+    def place(name: str) -> int:
+        if not _ROW.fullmatch(line[name]):
+            raise ValueError(f"{name} is {line[name]!r}, expected a row's number")
+        return int(line[name])
+
+    # Names of files come from the table: none may lead out of its folder.
+    for name, pattern, may_be_blank in _NAMES:
+        if not (pattern.fullmatch(line[name]) or (may_be_blank and not line[name])):
+            raise ValueError(f"{name} is {line[name]!r}, which is no name of a file")
 
     return TableRow(
         subject=Subject(
@@ -120,13 +164,13 @@ def _from_text(line: dict[str, str]) -> TableRow:
             labelled_as=line["labelled_as"] or None,
         ),
         shard=line["shard"],
-        row=int(line["row"]),
+        row=place("row"),
         reference_shard=line["reference_shard"] or None,
-        reference_row=int(line["reference_row"]) if line["reference_row"] else None,
-        white_matter=float(line["white_matter"]),
+        reference_row=place("reference_row") if line["reference_row"] else None,
+        white_matter=known("white_matter"),
         white_matter_source=line["white_matter_source"],
-        intensity_mean=float(line["intensity_mean"]),
-        intensity_sd=float(line["intensity_sd"]),
-        n_label_voxels_outside_roi=int(line["n_label_voxels_outside_roi"]),
+        intensity_mean=known("intensity_mean"),
+        intensity_sd=known("intensity_sd"),
+        n_label_voxels_outside_roi=place("n_label_voxels_outside_roi"),
         registration_similarity=number("registration_similarity"),
     )

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from gansfer.hdf5 import replacing_hdf5
+from gansfer.hdf5 import dataset, reading_hdf5, replacing_hdf5
 
 
 def write_predictions(
@@ -44,6 +44,14 @@ def write_predictions(
 
 
 def read_predictions(path: Path) -> dict[str, npt.NDArray[np.uint8]]:
-    """Label maps [Z, H, W] by subject."""
-    with h5py.File(path, "r", locking=False) as file:
-        return dict(zip(file["id"].asstr()[:], file["label"][:], strict=True))
+    """Label maps [Z, H, W] by subject.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    with reading_hdf5(path, "run the stage that wrote it again") as file:
+        ids = [str(one) for one in dataset(file, "id", 1).asstr()[:]]
+        labels = dataset(file, "label", 4)
+        if len(set(ids)) != len(labels) or labels.dtype != np.uint8:
+            raise ValueError(f"{len(set(ids))} subjects for {labels.shape} of {labels.dtype}")
+        return dict(zip(ids, labels[:], strict=True))

@@ -13,9 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gansfer.errors import UserError
+from gansfer.readers.files.tables import (
+    Row,
+    collected,
+    matching,
+    read_rows,
+    to_demographics,
+    to_yes_no,
+)
 from gansfer.readers.listed import Entry, Listing, SegmentationFile, check_id
 from gansfer.readers.protocols import LabelProtocol
-from gansfer.readers.tables import Row, collected, matching, read_rows, to_demographics, to_yes_no
 
 T1W_PATTERN = "*_T1w.nii*"
 MASK_PATTERN = "*_mask.nii*"

@@ -14,11 +14,11 @@ from functools import cached_property
 from pathlib import Path
 
 from gansfer.errors import UserError
-from gansfer.readers.nifti import load_image
+from gansfer.readers.files.nifti import load_image
+from gansfer.readers.files.tables import collected, matching, read_rows, to_demographics
 from gansfer.readers.oasis import person_of
 from gansfer.readers.protocols import LabelProtocol
 from gansfer.readers.segmentations import load_segmentation
-from gansfer.readers.tables import collected, matching, read_rows, to_demographics
 from gansfer.subjects import RawSubject, Subject, Survey
 
 # The same value under the names that different copies of the table use, best first.

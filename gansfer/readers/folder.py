@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from gansfer.errors import UserError
+from gansfer.readers.files.tables import Row, collected, read_rows, to_demographics, to_yes_no
 from gansfer.readers.listed import Entry, Listing, SegmentationFile, check_id
 from gansfer.readers.protocols import LabelProtocol
-from gansfer.readers.tables import Row, collected, read_rows, to_demographics, to_yes_no
 
 COLUMNS = ("id", "image")
 FILE_COLUMNS = ("image", "mask", "label", "reference")

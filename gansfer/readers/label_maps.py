@@ -17,7 +17,7 @@ from nibabel.orientations import (
 )
 
 from gansfer.errors import UserError
-from gansfer.readers.nifti import load_volume
+from gansfer.readers.files.nifti import load_volume
 from gansfer.resampling import offset_voxels
 from gansfer.structures import LARGEST_LABEL
 from gansfer.subjects import Volume

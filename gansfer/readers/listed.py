@@ -6,7 +6,6 @@ others are images of the pool, so that no subject is in two folds.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gansfer.errors import UserError
+from gansfer.readers.files.nifti import load_image
+from gansfer.readers.files.tables import collected
 from gansfer.readers.masks import above_background, brain_mask, load_mask, skull_signs
-from gansfer.readers.nifti import load_image
 from gansfer.readers.protocols import LabelProtocol
 from gansfer.readers.references import ReferenceFolder
 from gansfer.readers.segmentations import Segmentation, load_segmentation, whole_numbers
-from gansfer.readers.tables import collected
-from gansfer.subjects import RawSubject, Subject, Survey, Volume
-
-SAFE_ID = re.compile(r"\w[\w.-]*")
+from gansfer.subjects import SAFE_ID, RawSubject, Subject, Survey, Volume
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from gansfer.errors import UserError
+from gansfer.readers.files.nifti import load_volume
 from gansfer.readers.label_maps import grid_offset_voxels, turned_like
-from gansfer.readers.nifti import load_volume
 from gansfer.subjects import Volume
 
 Mask = npt.NDArray[np.bool_]

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gansfer.errors import UserError
-from gansfer.readers.nifti import load_volume
-from gansfer.readers.tables import collected, matching, read_rows, to_demographics
+from gansfer.readers.files.nifti import load_volume
+from gansfer.readers.files.tables import collected, matching, read_rows, to_demographics
 from gansfer.subjects import RawSubject, Subject, Survey, Volume
 
 DEMOGRAPHIC_COLUMNS = {"age_years": "Age", "sex": "M/F", "cdr": "CDR"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gansfer.errors import UserError
-from gansfer.readers.tables import read_rows
+from gansfer.readers.files.tables import read_rows
 from gansfer.structures import LARGEST_LABEL, protocol_table, white_matter_numbers
 
 _SIDES = {"left", "right", "l", "r", "lh", "rh", "hemi", "hemisphere"}
@@ -87,7 +87,7 @@ def _names_of(path: Path) -> dict[int, str]:
     """The name of each number in a segmentation's own table."""
     names: dict[int, str] = {}
     for line, row in read_rows(path, ("index", "name")):
-        index = int(row["index"]) if row["index"].isdecimal() else -1
+        index = int(row["index"]) if re.fullmatch("[0-9]{1,9}", row["index"]) else -1
         if not 0 <= index <= LARGEST_LABEL:
             raise UserError(
                 f"{path}: line {line}: index is {row['index']!r}, expected a whole number of at "

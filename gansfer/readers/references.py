@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gansfer.errors import UserError
+from gansfer.readers.files.tables import collected, matching
 from gansfer.readers.label_maps import map_labels
 from gansfer.readers.protocols import LabelProtocol
 from gansfer.readers.segmentations import whole_numbers
-from gansfer.readers.tables import collected, matching
 from gansfer.subjects import Volume
 
 MALPEM_PATTERN = "{id}*_MALPEM.nii.gz"

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gansfer.errors import UserError
+from gansfer.readers.files.nifti import load_volume
 from gansfer.readers.label_maps import (
     grid_offset_voxels,
     label_numbers,
@@ -17,7 +18,6 @@ from gansfer.readers.label_maps import (
     map_labels,
     turned_like,
 )
-from gansfer.readers.nifti import load_volume
 from gansfer.readers.protocols import LabelProtocol
 from gansfer.resampling import resample_labels
 from gansfer.subjects import Volume

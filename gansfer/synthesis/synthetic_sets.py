@@ -11,12 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import h5py
 import numpy as np
 import numpy.typing as npt
 
 from gansfer.errors import UserError
-from gansfer.hdf5 import replacing_hdf5
+from gansfer.hdf5 import dataset, reading_hdf5, replacing_hdf5
 
 Attribute = str | int | float | bool
 _CHUNK_SLICES = 64
@@ -125,27 +124,26 @@ def read_synthetic(path: Path, *, kept_only: bool = True) -> SyntheticSet:
     Raises:
         UserError: the file is missing, damaged or lacks a column.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            missing = [name for name, _ in _COLUMNS.values() if name not in file]
-            if missing:
-                raise UserError(
-                    f"{path}: no {', '.join(missing)}, expected a file written by the stage "
-                    "synthesise; run that stage again"
-                )
-            values = {field: file[name][...] for field, (name, _) in _COLUMNS.items()}
-    except OSError as error:
-        raise UserError(
-            f"{path}: not readable ({error}), expected a file written by the stage synthesise; "
-            "run that stage again"
-        ) from error
-    synthetic = SyntheticSet(**values)
+    with reading_hdf5(path, "run the stage synthesise again") as file:
+        missing = [name for name, _ in _COLUMNS.values() if name not in file]
+        if missing:
+            raise UserError(
+                f"{path}: no {', '.join(missing)}, expected a file written by the stage "
+                "synthesise; run that stage again"
+            )
+        values = {}
+        for field, (name, dtype) in _COLUMNS.items():
+            column = dataset(file, name, 3 if field.endswith("khw") else 1)
+            if column.dtype != dtype:
+                raise ValueError(f"{name} is {column.dtype}, expected {np.dtype(dtype)}")
+            values[field] = column[...]
+        synthetic = SyntheticSet(**values)
     return synthetic.kept() if kept_only else synthetic
 
 
 def read_attributes(path: Path) -> dict[str, Attribute]:
     """What a synthetic file says of itself, as plain Python values."""
-    with h5py.File(path, "r") as file:
+    with reading_hdf5(path, "run the stage synthesise again") as file:
         return {
             key: value.item() if isinstance(value, np.generic) else value
             for key, value in file.attrs.items()

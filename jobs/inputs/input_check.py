@@ -24,7 +24,7 @@ from gansfer.preprocessing.roi_check import (
     roi_problems,
 )
 from gansfer.processes import end_with_parent
-from gansfer.readers.tables import collected
+from gansfer.readers.files.tables import collected
 from gansfer.settings import RoiSettings
 from gansfer.subjects import FileSource, Subject
 from jobs.experiment.cohort import BidsImages, FolderImages, PhantomImages

@@ -9,8 +9,8 @@ import numpy as np
 
 from gansfer.errors import UserError
 from gansfer.preprocessing.registration import mean_template, template_members
+from gansfer.readers.files.nifti import load_volume
 from gansfer.readers.masks import above_background, brain_only, skull_signs
-from gansfer.readers.nifti import load_volume
 from gansfer.subjects import Source, Subject, Volume
 from jobs.experiment.cohort import BidsImages, CohortSpec, FolderImages
 from jobs.store.source_files import Stamp, stamps_of

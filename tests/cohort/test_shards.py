@@ -178,7 +178,9 @@ def test_a_shard_of_another_cohort_is_noticed(folder: Path) -> None:
 def test_a_truncated_shard_is_noticed(folder: Path) -> None:
     path = folder / "images-002.h5"
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(UserError, match=r"images-002\.h5: not a readable HDF5 file"):
+    with pytest.raises(
+        UserError, match=r"images-002\.h5: cannot be read \(.*truncated file.*\); prepare the"
+    ):
         Cohort(folder).images(["s4"])
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from gansfer.errors import UserError
 from gansfer.preprocessing.preprocess import prepare_subject
+from gansfer.readers.files.nifti import load_volume
+from gansfer.readers.files.tables import to_age
 from gansfer.readers.label_maps import load_labels
 from gansfer.readers.masks import above_background
-from gansfer.readers.nifti import load_volume
-from gansfer.readers.tables import to_age
 from gansfer.settings import RoiSettings
 from gansfer.subjects import RawSubject, Subject, Volume
 from jobs.experiment.loading import parse_experiment

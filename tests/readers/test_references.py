@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gansfer.errors import UserError
-from gansfer.readers.nifti import load_volume
+from gansfer.readers.files.nifti import load_volume
 from gansfer.readers.references import ReferenceFolder
 from gansfer.subjects import Volume
 from jobs.experiment.loading import parse_experiment

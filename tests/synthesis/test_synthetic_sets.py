@@ -81,10 +81,10 @@ def test_columns_of_other_lengths_are_refused() -> None:
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"gone\.h5: not readable"):
+    with pytest.raises(UserError, match=r"gone\.h5: missing; run the stage synthesise again"):
         read_synthetic(tmp_path / "gone.h5")
     (tmp_path / "junk.h5").write_bytes(b"junk")
-    with pytest.raises(UserError, match=r"junk\.h5: not readable"):
+    with pytest.raises(UserError, match=r"junk\.h5: cannot be read"):
         read_synthetic(tmp_path / "junk.h5")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["image"] = np.zeros((1, 2, 2))

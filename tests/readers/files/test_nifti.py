@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gansfer.errors import UserError
-from gansfer.readers.nifti import load_volume
+from gansfer.readers.files.nifti import load_volume
 
 
 def saved(path: Path, array: np.ndarray, affine: np.ndarray | None = None) -> Path:

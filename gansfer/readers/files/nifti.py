@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,25 @@ import numpy as np
 import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
 from nibabel.fileholders import FileHolder
-from nibabel.imageglobals import LoggingOutputSuppressor
+from nibabel.imageglobals import logger
+from nibabel.orientations import io_orientation
 from nibabel.spatialimages import HeaderDataError, ImageDataError
 from nibabel.wrapstruct import WrapStructError
 
 from gansfer.errors import UserError
-from gansfer.readers.tables import collected
+from gansfer.readers.files.headers import (
+    NIFTI_2_BEGINS,
+    SPARE_BYTES,
+    Claim,
+    check_claim,
+    opened_file,
+    read_claim,
+    surplus,
+)
+from gansfer.readers.files.tables import collected
 from gansfer.resampling import offset_voxels
 from gansfer.subjects import Volume
+from gansfer.untrusted import BoundedStream
 
 # What nibabel, gzip and zlib raise on files that are missing a part or are something else.
 DAMAGE = (
@@ -33,13 +44,14 @@ DAMAGE = (
     HeaderDataError,
     ImageDataError,
     WrapStructError,
+    OverflowError,
+    MemoryError,
 )
-# Some writers pad a file; a slice more is no padding.
-SPARE_BYTES = 512
 # More than this between sform and qform is no rounding.
 MOST_APART_VOXELS = 1.0
+# No scanner is a hundred metres away.
+LARGEST_MM = 1e5
 _CHUNK_BYTES = 1 << 20
-_NIFTI_2_BEGINS = (struct.pack("<i", 540), struct.pack(">i", 540))
 
 
 class _LenientHeader(nib.Nifti1Header):
@@ -66,32 +78,22 @@ def load_volume(path: Path, notes: list[str] | None = None) -> Volume:
     _check_file(path)
     try:
         # Analyze's blank origin is no news: the reader of T88 places the image itself.
-        with LoggingOutputSuppressor():
-            image, array_xyz = _read_image(path)
+        with _quiet_nibabel(), np.errstate(all="ignore"):
+            claim = read_claim(path)
+            check_claim(path, claim)
+            image, array_xyz = _read_image(path, claim)
         affine_ras = np.asarray(image.affine, np.float64)
     except DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{path}: cannot be read ({reason}); download it again") from error
-    _check_surplus(path, image)
-    if array_xyz.dtype.names or not np.issubdtype(array_xyz.dtype, np.number):
-        raise UserError(
-            f"{path}: holds colours (RGB), expected one intensity a voxel; convert it to grey"
-        )
-    if np.iscomplexobj(array_xyz):
-        raise UserError(f"{path}: holds complex numbers, expected intensities; take the magnitude")
-    while array_xyz.ndim > 3 and array_xyz.shape[-1] == 1:
+    while array_xyz.ndim > 3:
         array_xyz = array_xyz[..., 0]
-    if array_xyz.ndim != 3 or 1 in array_xyz.shape:
-        raise UserError(
-            f"{path}: shape {' x '.join(map(str, array_xyz.shape))}, expected three dimensions; "
-            "is this a slice or a series?"
-        )
     n_bad = array_xyz.size - int(np.count_nonzero(np.isfinite(array_xyz)))
     if n_bad:
         raise UserError(f"{path}: {n_bad} voxels are not finite; repair or exclude the image")
     if array_xyz.min() == array_xyz.max():
         raise UserError(f"{path}: every voxel is {array_xyz.flat[0]:g}; is the file empty?")
-    if not np.isfinite(affine_ras).all() or abs(np.linalg.det(affine_ras[:3, :3])) < 1e-6:
+    if not _has_volume(affine_ras):
         raise UserError(f"{path}: the header's affine has no volume; repair the header")
     own_notes = _two_places(path, image.header, array_xyz.shape)
     if notes is not None:
@@ -105,6 +107,25 @@ def load_volume(path: Path, notes: list[str] | None = None) -> Volume:
         intercept=0.0 if intercept is None else float(intercept),
         notes=own_notes,
     )
+
+
+@contextmanager
+def _quiet_nibabel() -> Iterator[None]:
+    """Nothing on the terminal of what nibabel mends in a header; what matters is checked here."""
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def _has_volume(affine_ras: npt.NDArray[np.float64]) -> bool:
+    """Whether voxels have a size, and axes a direction."""
+    if not np.isfinite(affine_ras).all() or not np.abs(affine_ras).max() < LARGEST_MM:
+        return False
+    if abs(np.linalg.det(affine_ras[:3, :3])) < 1e-6:
+        return False
+    return bool(np.isfinite(io_orientation(affine_ras)).all())
 
 
 def load_image(path: Path, others: Sequence[Path]) -> Volume:
@@ -159,28 +180,34 @@ def _is_placed(header: Any) -> bool:
     return not isinstance(header, nib.AnalyzeHeader)
 
 
-def _read_image(path: Path) -> tuple[Any, npt.NDArray[Any]]:
+def _read_image(path: Path, claim: Claim) -> tuple[Any, npt.NDArray[Any]]:
     """An image and its voxels. A compressed file is read to its end, where its checksum is.
 
-    nibabel stops after the last voxel, and would never see that a bit of one was flipped.
+    nibabel stops after the last voxel, and would never see that a bit of one was flipped. Nor
+    would it stop at a header's extension of gigabytes.
     """
-    if not path.name.endswith((".nii.gz", ".mgz")):
-        opened: Any = _nifti_kind(path) if path.suffix == ".nii" else nib
-        image = opened.load(path)
+    kind: Any = nib
+    name = path.name.lower()
+    if name.endswith((".mgh", ".mgz")):
+        kind = nib.MGHImage
+    elif name.endswith((".nii", ".nii.gz")):
+        with opened_file(path) as stream:
+            kind = nib.Nifti2Image if stream.read(4) in NIFTI_2_BEGINS else _LenientImage
+    if not claim.is_packed:
+        image = kind.load(path)
         return image, np.asanyarray(image.dataobj)
-    kind: Any = nib.MGHImage if path.suffix == ".mgz" else _nifti_kind(path)
-    with gzip.open(path) as stream:
-        image = kind.from_file_map({"image": FileHolder(str(path), stream)})
+    with opened_file(path) as stream:
+        bounded = BoundedStream(stream, claim.n_bytes + SPARE_BYTES + 1)
+        image = kind.from_file_map({"image": FileHolder(str(path), bounded)}, mmap=False)
         array_xyz = np.asanyarray(image.dataobj)
-        while stream.read(_CHUNK_BYTES):
+        while bounded.read(_CHUNK_BYTES):
             pass
+        if bounded.tell() > claim.n_bytes + SPARE_BYTES:
+            with path.open("rb") as file:  # the last four bytes: unpacked length, modulo 2^32
+                file.seek(-4, 2)
+                n_held = struct.unpack("<I", file.read(4))[0]
+            raise surplus(path, claim, max(n_held, bounded.tell()))
     return image, array_xyz
-
-
-def _nifti_kind(path: Path) -> Any:
-    """The kind of a NIfTI file, 1 or 2, by the size of its header that it begins with."""
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-        return nib.Nifti2Image if stream.read(4) in _NIFTI_2_BEGINS else _LenientImage
 
 
 def _check_file(path: Path) -> None:
@@ -202,26 +229,3 @@ def _check_file(path: Path) -> None:
         path.open("rb").close()
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; make the file readable to you") from error
-
-
-def _check_surplus(path: Path, image: Any) -> None:
-    """Raise where the file holds more than its header says: one of the two is of another image."""
-    data = image.file_map.get("image")
-    if data is None or data.filename is None or not hasattr(image.dataobj, "offset"):
-        return
-    held = Path(data.filename)
-    n_held = held.stat().st_size
-    if held.name.endswith(".gz"):  # the last four bytes: length before compression, modulo 2^32
-        with held.open("rb") as file:
-            file.seek(-4, 2)
-            n_held = struct.unpack("<I", file.read(4))[0]
-    elif held.suffix not in (".nii", ".img"):
-        return
-    n_wanted = image.dataobj.offset + image.dataobj.dtype.itemsize * int(
-        np.prod(image.dataobj.shape, dtype=np.int64)
-    )
-    if n_held > n_wanted + SPARE_BYTES:
-        raise UserError(
-            f"{path}: the header asks for {n_wanted} bytes, the file holds {n_held}; do header and "
-            "data belong together?"
-        )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gansfer.errors import UserError
+from gansfer.untrusted import MOST_TABLE_BYTES
 
 CDR_VALUES = (0.0, 0.5, 1.0, 2.0, 3.0)
 OLDEST_YEARS = 120.0
@@ -59,6 +60,11 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, Row]]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such table; is the download complete?")
+    if path.stat().st_size > MOST_TABLE_BYTES:
+        raise UserError(
+            f"{path}: {path.stat().st_size >> 20} MiB, expected a table of at most "
+            f"{MOST_TABLE_BYTES >> 20} MiB; is this an image?"
+        )
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             first = file.readline()

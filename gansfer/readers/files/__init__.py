@@ -1,0 +1,1 @@
+"""One file of somebody else, read carefully: images and tables."""
