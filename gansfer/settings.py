@@ -6,6 +6,7 @@ names. "Paper silent" marks what the paper does not say, with where the default 
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -279,12 +280,38 @@ class AnalysisSettings(Settings):
     stratification_repeats: Count = Field(100, description="III.G")
     best_ratio: Literal["per_label_count"] | str = Field(
         "per_label_count",
-        description="ratio of the augmented results ('optimal' in the paper), or one such as 2:1",
+        description="'optimal' ratio of the paper's way: the best on the test subjects; or one "
+        "ratio such as 2:1 throughout",
+    )
+    ratio_from_labels: dict[Count, str] = Field(
+        default={1: "2:1", 6: "10:1", 12: "100:1"},
+        description="ratio from each label count on, of the results whose ratio no test subject "
+        "has chosen, where there is one fold alone; with several, the other folds choose. Paper "
+        "silent; about what it finds best.",
     )
     kernel_bandwidth_years: Positive = Field(
         6.0,
         description="SD of the Gaussian kernel of Fig. 11, 12; paper silent: about where they bend",
     )
+
+    @field_validator("best_ratio")
+    @classmethod
+    def _is_a_rule_or_ratio(cls, value: str) -> str:
+        return value if value == "per_label_count" else _checked_ratio(value)
+
+    @field_validator("ratio_from_labels")
+    @classmethod
+    def _covers_all_label_counts(cls, ratios: dict[int, str]) -> dict[int, str]:
+        if 1 not in ratios:
+            raise ValueError("ratio_from_labels has no ratio for 1, where it must begin")
+        return {labels: _checked_ratio(ratios[labels]) for labels in sorted(ratios)}
+
+
+def _checked_ratio(text: str) -> str:
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?):([0-9]+(?:\.[0-9]+)?)", text)
+    if match is None or not float(match[1]) > 0 or not float(match[2]) > 0:
+        raise ValueError(f"ratio {text!r} is not of the form real:synthetic, such as '10:1'")
+    return text
 
 
 Structures = Annotated[

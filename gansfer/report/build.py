@@ -13,11 +13,13 @@ from threadpoolctl import threadpool_limits
 from gansfer.progress import duration
 from gansfer.report.figures.draw import draw_figures
 from gansfer.report.figures.quality_figures import draw_quality_figures
+from gansfer.report.page.answers import answer_sentence, answers, how_to_read
+from gansfer.report.page.best_section import best_section
 from gansfer.report.page.cohort_sections import cohort_section, stratification_section
 from gansfer.report.page.page import Bullets, Page, Part, Section, Terms, write_page
 from gansfer.report.page.pictures import Picture, picture_sections
 from gansfer.report.page.quality_sections import quality_section
-from gansfer.report.page.result_sections import facts, key_section
+from gansfer.report.page.result_sections import facts, key_section, ratio_rule
 from gansfer.report.page.rival_section import rival_section
 from gansfer.report.page.seed_section import seed_section
 from gansfer.report.page.structure_sections import (
@@ -28,7 +30,7 @@ from gansfer.report.page.structure_sections import (
 from gansfer.report.page.table_pictures import draw_tables
 from gansfer.report.tables.completeness import completeness_line, missing_files, missing_in_words
 from gansfer.report.tables.quality_tables import quality_tables
-from gansfer.report.tables.results import Meta, Results, compute
+from gansfer.report.tables.results import BEST_FOLDER, Meta, Results, compute
 from gansfer.report.tables.rows import write_tables
 
 _LOG = logging.getLogger(__name__)
@@ -104,6 +106,9 @@ def build_report(
         _LOG.warning("%s: %s", index, state)
         return ReportSummary(index, False, state, phrases)
     written = write_tables(folder / "tables", results)
+    written += write_tables(folder / "tables", results.fair)
+    if results.best is not None:
+        written += write_tables(folder / "tables" / BEST_FOLDER, results.best)
     figures = draw_figures(folder / "figures", results, meta)
     synthetic = None if quality is None or quality.empty else quality_tables(quality, files)
     about_synthetic = None
@@ -120,6 +125,9 @@ def build_report(
         title=f"{meta['name']}: segmenting with few labels",
         state=state,
         complete=not phrases,
+        answer=answer_sentence(results, meta),
+        answers=answers(results, meta),
+        how_to_read=how_to_read(meta, ratio_rule(results, meta)),
         lead=_lead(meta, expected),
         facts=facts(results, meta),
         sections=sections,
@@ -144,7 +152,7 @@ def _lead(meta: Meta, expected: pd.DataFrame) -> list[str]:
             f"Seeds {', '.join(map(str, seeds))}: a person's values are averaged over seeds before "
             "anything else, so n counts people; arms are compared at the seeds that both have."
         )
-    return [*lead, *meta.get("notes", ())]
+    return lead
 
 
 def _sections(
@@ -157,13 +165,14 @@ def _sections(
 ) -> list[Section]:
     measured = [
         key_section(results, meta, figures),
-        structure_section(results, meta, figures),
+        structure_section(results.fair, meta, figures),
         seed_section(results, figures),
         ablation_section(results, meta),
-        rival_section(results.rival, figures),
-        cohort_section(results, meta, figures),
-        stratification_section(results, meta),
-        distance_section(results, meta["structures"]),
+        rival_section(results.fair.rival, figures),
+        cohort_section(results, results.fair, meta, figures),
+        stratification_section(results.fair, meta),
+        distance_section(results, results.fair.choice.test, meta["structures"]),
+        best_section(results, meta, figures),
         about_synthetic,
     ]
     sections = [section for section in measured if section is not None]
@@ -188,6 +197,6 @@ def _sections(
 
 def _remove_stale(folder: Path, written: set[Path]) -> None:
     for name in ("tables", "figures"):
-        for path in (folder / name).glob("*.*"):
+        for path in (folder / name).rglob("*.*"):
             if path.suffix in {".csv", ".png", ".pdf"} and path not in written:
                 path.unlink()

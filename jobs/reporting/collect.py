@@ -242,6 +242,7 @@ def _meta(plan: Plan, ledger: Ledger, subjects: Iterable[Subject]) -> Meta:
         if ablation is None
         else {"fold": ablation.fold, "labels": ablation.label_count, "ratio": ablation.ratio},
         best_ratio=settings.best_ratio,
+        ratio_from_labels=settings.ratio_from_labels,
         significance=settings.significance,
         stratification_folds=settings.stratification_folds,
         stratification_repeats=settings.stratification_repeats,

@@ -104,5 +104,11 @@ def meta() -> Meta:
         "versions": {"gansfer": "0.0", "python": "3.11"},
         "wall_s": {"prepare": 61.0, "train_gan": 7300.0},
         "ablation": {"fold": 0, "labels": 1, "ratio": "2:1"},
+        "reference": "",
+        "best_ratio": "per_label_count",
+        "ratio_from_labels": {1: "2:1", 6: "10:1", 12: "100:1"},
+        "significance": 0.05,
+        "stratification_folds": 5,
         "stratification_repeats": 2,
+        "kernel_bandwidth_years": 6.0,
     }

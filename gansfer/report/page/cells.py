@@ -11,7 +11,7 @@ import pandas as pd
 from gansfer.evaluation.statistics import smallest_wilcoxon_p
 from gansfer.report.page.page import DASH, Cell, Image, Table
 from gansfer.report.tables.arms import arm_title
-from gansfer.report.tables.rows import rows_by, rows_of
+from gansfer.report.tables.rows import Row, rows_by, rows_of
 
 MINUS = "\N{MINUS SIGN}"
 INFINITY = "\N{INFINITY}"
@@ -38,6 +38,27 @@ def p_value(p: float) -> str:
     if not math.isfinite(p):
         return DASH
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def verdict(row: Row, level: float, n_tests: int) -> tuple[str, str]:
+    """What a comparison shows, in words, and as the page draws it: "better", "worse" or "".
+
+    Args:
+        row: one comparison: difference, n_subjects, p_wilcoxon_holm.
+        level: of significance.
+        n_tests: comparisons that Holm's correction is over.
+    """
+    if row["p_wilcoxon_holm"] < level:
+        word = "better" if row["difference"] > 0 else "worse"
+        return word, word
+    if n_tests * smallest_wilcoxon_p(row["n_subjects"]) >= level:
+        return "too few subjects to show any", ""
+    return "no difference shown", ""
+
+
+def interval(row: Row) -> str:
+    """The bootstrap interval of a difference."""
+    return f"{signed(row['low'])} to {signed(row['high'])}"
 
 
 def too_few_subjects(table: pd.DataFrame, level: float) -> str:

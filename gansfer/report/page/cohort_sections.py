@@ -15,6 +15,7 @@ from gansfer.report.page.cells import (
     ABSENT,
     figure_image,
     gain_table,
+    interval,
     number,
     p_value,
     percent,
@@ -25,27 +26,29 @@ from gansfer.report.tables import paper
 from gansfer.report.tables.arms import arm_title
 from gansfer.report.tables.comparisons import group_name
 from gansfer.report.tables.overlap import AGE_EDGES_YEARS
-from gansfer.report.tables.results import Meta, Results, bandwidth_years
+from gansfer.report.tables.results import Comparison, Meta, Results
 from gansfer.report.tables.rows import Row, label_counts, rows_by, rows_of
 
 _GAIN = "Augmented minus baseline on the same subjects, with n. Every structure:"
 
 
-def cohort_section(results: Results, meta: Meta, figures: Mapping[str, Path]) -> Section | None:
+def cohort_section(
+    results: Results, compared: Comparison, meta: Meta, figures: Mapping[str, Path]
+) -> Section | None:
     """Overlap with the references by age (Fig. 11, 12) and by CDR (Fig. 13, 14)."""
-    if results.cohort_pairs.empty:
+    if compared.cohort_pairs.empty:
         return None
-    n = results.cohort_pairs["subject"].nunique()
+    n = compared.cohort_pairs["subject"].nunique()
     text = [
         "The analysis fold's models segment the full cohort; the overlap with its reference "
         f"segmentations shows how they do on older and more affected people. {n} subjects. "
-        f"{meta['analysis_reason']} {meta.get('reference', '')}".rstrip()
+        f"{meta['analysis_reason']} {meta['reference']}".rstrip()
     ]
-    parts: list[Part] = [_overall_table(results)]
+    parts: list[Part] = [_overall_table(compared)]
     aged = results.cohort["age_years"].dropna()
     band = (
         "Lines: Nadaraya-Watson regression (Gaussian kernel, SD "
-        f"{bandwidth_years(meta):g} years); bands: pointwise 95 % "
+        f"{meta['kernel_bandwidth_years']:g} years); bands: pointwise 95 % "
         f"bootstrap over subjects; below, the ages of the cohort and of all "
         f"{len(results.labelled)} labelled subjects, each as shares of its own number (the bars of "
         f"either add up to 1). {len(aged)} subjects of known age. No test."
@@ -77,26 +80,26 @@ def cohort_section(results: Results, meta: Meta, figures: Mapping[str, Path]) ->
     for name, (title, caption) in captions.items():
         if name in figures:
             parts.append(figure_image(figures[name], title, caption))
-        if name == "difference_by_age" and len(results.cohort_by_age):
-            parts.append(_age_table(results.cohort_by_age))
-        if name == "difference_by_cdr" and len(results.cohort_by_cdr):
-            parts.append(_cdr_table(results.cohort_by_cdr))
+        if name == "difference_by_age" and len(compared.cohort_by_age):
+            parts.append(_age_table(compared.cohort_by_age))
+        if name == "difference_by_cdr" and len(compared.cohort_by_cdr):
+            parts.append(_cdr_table(compared.cohort_by_cdr))
     return Section("Age and dementia", text, parts)
 
 
-def stratification_section(results: Results, meta: Meta) -> Section | None:
+def stratification_section(compared: Comparison, meta: Meta) -> Section | None:
     """Table II, and the agreement of the volumes that it rests on."""
     parts: list[Part] = []
-    table = results.table_ii
+    table = compared.table_ii
     if len(table):
         parts.append(_table_ii(table, meta))
-    if len(results.volume_agreement):
-        parts.append(_agreement_table(results.volume_agreement))
+    if len(compared.volume_agreement):
+        parts.append(_agreement_table(compared.volume_agreement))
     if not parts:
         return None
-    text = [meta["reference"]] if meta.get("reference") else []
+    text = [meta["reference"]] if meta["reference"] else []
     if table.empty:
-        folds = meta.get("stratification_folds", 5)
+        folds = meta["stratification_folds"]
         text.append(
             f"Table II is not here: fewer than {folds} subjects with CDR 0.5, or with CDR 1 or "
             "more, have every volume."
@@ -104,8 +107,8 @@ def stratification_section(results: Results, meta: Meta) -> Section | None:
     return Section("Telling stages of dementia apart by volume", text, parts)
 
 
-def _overall_table(results: Results) -> Table:
-    table = results.cohort_baseline_and_augmented
+def _overall_table(compared: Comparison) -> Table:
+    table = compared.cohort_baseline_and_augmented
     rows = [
         [
             Cell(f"N = {row['labels']}, {arm_title(row['arm'])}"),
@@ -113,7 +116,7 @@ def _overall_table(results: Results) -> Table:
             number(row["augmented"]),
             Cell(
                 signed(row["difference"]),
-                f"{signed(row['low'])} to {signed(row['high'])}",
+                interval(row),
                 "strong",
             ),
             Cell(f"{row['improved']} of {row['n_subjects']}"),
@@ -159,7 +162,7 @@ def _cdr_table(table: pd.DataFrame) -> Table:
 def _table_ii(table: pd.DataFrame, meta: Meta) -> Table:
     counts = [n for n in label_counts(table) if n]
     by_cell = rows_by(table, "measure", "source", "labels")
-    level = meta.get("significance", 0.05)
+    level = meta["significance"]
     lines = []
     for measure, title in (("accuracy", "Accuracy"), ("auc", "AUC")):
         for source in ("baseline", "augmented"):
@@ -171,7 +174,7 @@ def _table_ii(table: pd.DataFrame, meta: Meta) -> Table:
                 )
             lines.append(cells)
         lines.append([Cell(f"{title}, reference"), _reference_cell(by_cell, measure, len(counts))])
-    repeats = meta.get("stratification_repeats", 100)
+    repeats = meta["stratification_repeats"]
     marks = (
         "Beside a percentage, the paper's symbols for the comparison with the reference's volumes, "
         f"at {percent(level)}: † not significantly different, * significantly higher, none: "
@@ -180,7 +183,7 @@ def _table_ii(table: pd.DataFrame, meta: Meta) -> Table:
     )
     return Table(
         "CDR 0.5 against CDR 1 or more, by logistic regression on the volumes (paper: Table II).",
-        f"Per cent. {_who(rows_of(table)[0])}; {meta.get('stratification_folds', 5)}-fold "
+        f"Per cent. {_who(rows_of(table)[0])}; {meta['stratification_folds']}-fold "
         f"cross-validation repeated {repeats} times. p: augmented against baseline on the same "
         "splits, by the corrected resampled t-test over all splits (Nadeau and Bengio); bold below "
         f"{level:g}. Naive p: the paper's two-tailed t-test over the {repeats} repeats, which "

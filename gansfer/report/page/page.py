@@ -118,12 +118,38 @@ class Fact:
 
 
 @dataclass(frozen=True)
+class AnswerRow:
+    """A gain with its interval and what it shows; `kind` is "better", "worse" or ""."""
+
+    name: str
+    gain: str
+    interval: str
+    verdict: str
+    kind: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The gains in one group of subjects."""
+
+    title: str
+    note: str
+    rows: Sequence[AnswerRow]
+
+
+@dataclass(frozen=True)
 class Page:
-    """A whole page; `state` is its first line and says whether the report is complete."""
+    """A whole page; `state` is its first line and says whether the report is complete.
+
+    The first screen answers: `answer` in a sentence, `answers` in numbers, `how_to_read` them.
+    """
 
     title: str
     state: str
     complete: bool
+    answer: str
+    answers: Sequence[Answer]
+    how_to_read: str
     lead: Sequence[str]
     facts: Sequence[Fact]
     sections: Sequence[Section]

@@ -6,35 +6,30 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import pandas as pd
+
 from gansfer.progress import duration
 from gansfer.report.page.cells import (
     ABSENT,
     figure_image,
+    interval,
     number,
     p_value,
-    percent,
     signed,
-    too_few_subjects,
 )
 from gansfer.report.page.page import DASH, Cell, Fact, Part, Section, Table
 from gansfer.report.tables import paper
 from gansfer.report.tables.arms import arm_title
-from gansfer.report.tables.results import Meta, Results
-from gansfer.report.tables.rows import Row, rows_by, rows_of, segmenter_arms
+from gansfer.report.tables.ratio_choice import PER_LABEL_COUNT
+from gansfer.report.tables.results import Comparison, Meta, Results
+from gansfer.report.tables.rows import Row, label_counts, rows_by, segmenter_arms
 
 
 def facts(results: Results, meta: Meta) -> list[Fact]:
-    """The numbers at the top: overall Dice of the smallest label count, and how much is there."""
-    shown: list[Fact] = []
-    table = results.baseline_and_augmented
-    overall = table[table["structure"] == "overall"]
-    for row in rows_of(overall.sort_values("labels"))[:2]:
-        name = f"Gain at N = {row['labels']} ({arm_title(row['arm'])})"
-        dice = f"overall Dice {row['baseline']:.3f} to {row['augmented']:.3f}"
-        shown.append(Fact(name, signed(row["difference"]), f"{dice}, n = {row['n_subjects']}"))
+    """How much is there: subjects, label counts and computing time."""
     subjects = len(results.test_people)
     counts = ", ".join(map(str, results.label_counts))
-    shown.append(Fact("Test subjects", str(subjects), f"label counts {counts}"))
+    shown = [Fact("Test subjects", str(subjects), f"label counts {counts}")]
     if len(results.cohort):
         shown.append(Fact("Cohort subjects", str(len(results.cohort)), "segmented and measured"))
     if meta["wall_s"]:
@@ -42,16 +37,40 @@ def facts(results: Results, meta: Meta) -> list[Fact]:
     return shown
 
 
-def key_section(results: Results, meta: Meta, figures: Mapping[str, Path]) -> Section:
-    """Baseline against the best ratio, then every ratio (Fig. 8)."""
-    rule = meta.get("best_ratio", "per_label_count")
-    chosen = (
-        "the ratio with the highest mean overall Dice on these same test subjects, chosen for each "
-        "N as in the paper, which favours it a little"
-        if rule == "per_label_count"
-        else f"the ratio {rule} throughout"
+def ratio_rule(results: Results, meta: Meta) -> str:
+    """How the ratio of the augmented results was chosen, as part of a sentence."""
+    if meta["best_ratio"] != PER_LABEL_COUNT:
+        return f"the ratio {meta['best_ratio']} throughout"
+    folds = results.ratio_choice.groupby("labels")["fold"].nunique()
+    if len(folds) and folds.max() == 1:
+        stated = ", ".join(
+            f"{ratio} from N = {labels}" for labels, ratio in meta["ratio_from_labels"].items()
+        )
+        return (
+            "the ratio that the settings state, as there is one fold alone and no other to choose "
+            f"on ({stated}; the nearest that was run)"
+        )
+    return (
+        "for each fold the ratio with the highest mean overall Dice on the test subjects of the "
+        "other folds, so that no subject chooses the ratio that it is measured on"
     )
-    parts: list[Part] = [_key_table(results, chosen), _ratio_table(results)]
+
+
+def key_section(results: Results, meta: Meta, figures: Mapping[str, Path]) -> Section:
+    """Baseline against augmented by both choices of ratio, then every ratio (Fig. 8)."""
+    beside = None
+    text = f"The augmented results take {ratio_rule(results, meta)}."
+    if meta["best_ratio"] == PER_LABEL_COUNT:
+        beside = results.fair if results.best is None else results.best
+        same = "; here it chooses the same" if results.best is None else ""
+        text += (
+            " Beside them stands the paper's way: the ratio with the highest mean overall Dice on "
+            f"these same test subjects, which favours it{same}."
+        )
+    parts: list[Part] = [key_table(results, results.fair, ratio_rule(results, meta), beside)]
+    if results.best is not None:
+        parts.append(_choice_table(results.ratio_choice))
+    parts.append(_ratio_table(results))
     if "dsc_by_ratio" in figures:
         parts.append(
             figure_image(
@@ -62,68 +81,86 @@ def key_section(results: Results, meta: Meta, figures: Mapping[str, Path]) -> Se
                 "Right: synthetic slices alone. No test.",
             )
         )
-    question = "Does adding generated slices to the real ones segment unseen people better?"
-    return Section("Result", [f"{question} {_answer(results, meta)}"], parts)
+    return Section("Result", [text], parts)
 
 
-def _answer(results: Results, meta: Meta) -> str:
-    """One sentence: at which label counts it does, at which it does not."""
-    table = results.baseline_and_augmented
-    table = table[table["structure"] == "overall"]
-    level = meta.get("significance", 0.05)
-    sure = table["p_wilcoxon_holm"] < level
-    verdicts = [
-        ("Better", table[sure & (table["difference"] > 0)]),
-        ("worse", table[sure & (table["difference"] < 0)]),
-        ("no difference shown", table[~sure]),
-    ]
-    said = [
-        f"{verdict} at N = {', '.join(str(n) for n in sorted(rows['labels']))}"
-        for verdict, rows in verdicts
-        if len(rows)
-    ]
-    if not said:
-        return "Nothing to compare yet."
-    later = [n for n in results.label_counts if n not in set(table["labels"])]
-    if later:
-        said.append(f"not all there at N = {', '.join(map(str, later))}")
-    text = f"{'; '.join(said)} ({percent(level)} level)."
-    return text[0].upper() + text[1:] + too_few_subjects(table, level)
+def key_table(
+    results: Results, compared: Comparison, chosen: str, beside: Comparison | None = None
+) -> Table:
+    """Baseline against augmented on the test subjects.
 
-
-def _key_table(results: Results, chosen: str) -> Table:
-    table = results.baseline_and_augmented
-    overall = rows_by(table[table["structure"] == "overall"], "labels")
+    Args:
+        results: for what is planned.
+        compared: by which choice of ratios.
+        chosen: how they were chosen, as part of a sentence.
+        beside: by the paper's choice, for a column of its own; None: no such column.
+    """
+    overall = _overall(compared)
+    best = {} if beside is None else _overall(beside)
     planned = rows_by(results.dsc_by_ratio, "labels", "arm")
     rows = []
     for labels in results.label_counts:
-        published = _published(labels)
         row = overall.get((labels,))
+        cells = [Cell(f"N = {labels}")]
         if row is None:
-            base = _lacking(planned.get((labels, "baseline")))
-            rows.append([Cell(f"N = {labels}"), base, *[ABSENT] * 5, published])
-            continue
-        low, high = signed(row["low"]), signed(row["high"])
-        rows.append(
-            [
-                Cell(f"N = {labels}"),
+            cells += [_lacking(planned.get((labels, "baseline"))), *[ABSENT] * 5]
+        else:
+            cells += [
                 number(row["baseline"]),
-                number(row["augmented"], kind="strong", note=augmented_name(results, labels)),
-                Cell(signed(row["difference"]), f"{low} to {high}", "strong"),
+                number(
+                    row["augmented"], kind="strong", note=_augmented_name(results, compared, labels)
+                ),
+                Cell(signed(row["difference"]), interval(row), "strong"),
                 Cell(f"{row['improved']} of {row['n_subjects']}"),
                 Cell(p_value(row["p_wilcoxon_holm"])),
                 Cell(p_value(row["p_t"])),
-                published,
             ]
-        )
+        if beside is not None:
+            cells.append(_best_cell(best.get((labels,)), beside, labels))
+        rows.append([*cells, _published(labels)])
+    headers = ["", "Baseline", "Augmented", "Difference", "Improved", "Wilcoxon", "t-test"]
+    headers += ["Best on test"] * (beside is not None)
     return Table(
         "Overall Dice of test subjects, baseline against augmented.",
         f"Compared on the same subjects. Augmented: {chosen}. Difference with its 95 % bootstrap "
         "interval over subjects; two-sided Wilcoxon signed-rank test with Holm's correction over "
-        "the label counts, paired t-test beside it.",
-        ["", "Baseline", "Augmented", "Difference", "Improved", "Wilcoxon", "t-test", "Paper"],
+        "the label counts, paired t-test beside it."
+        + (" Best on test: augmented by the paper's way." if beside is not None else ""),
+        [*headers, "Paper"],
         rows,
         "tables/baseline_and_augmented.csv",
+    )
+
+
+def _overall(compared: Comparison) -> dict[tuple[int, ...], Row]:
+    table = compared.baseline_and_augmented
+    return rows_by(table[table["structure"] == "overall"], "labels")
+
+
+def _best_cell(row: Row | None, best: Comparison, labels: int) -> Cell:
+    if row is None:
+        return ABSENT
+    gain = f"{best.choice.title(labels)}, {signed(row['difference'])}"
+    return number(row["augmented"], note=f"{gain}\n{interval(row)}")
+
+
+def _choice_table(table: pd.DataFrame) -> Table:
+    """The ratio of every fold, and the one that is best on the test subjects."""
+    by_cell = rows_by(table, "labels", "fold")
+    folds = sorted(table["fold"].unique())
+    rows = []
+    for labels in label_counts(table):
+        ours = [by_cell.get((labels, fold)) for fold in folds]
+        arms = ["" if row is None else str(row["without_test_subjects"]) for row in ours]
+        best = next(str(row["best_on_test"]) for row in ours if row is not None)
+        cells = [Cell(arm_title(arm)) if arm else ABSENT for arm in (*arms, best)]
+        rows.append([Cell(f"N = {labels}"), *cells])
+    return Table(
+        "Ratio of real to synthetic segments that stands for augmentation.",
+        "For each fold, chosen without its test subjects; last, the best on all test subjects.",
+        ["", *(f"Fold {fold}" for fold in folds), "Best on test"],
+        rows,
+        "tables/ratio_choice.csv",
     )
 
 
@@ -139,10 +176,10 @@ def _published(labels: int) -> Cell:
     return Cell(f"{base / 100:.2f}", "baseline, one fold", "paper")
 
 
-def augmented_name(results: Results, labels: int) -> str:
-    """The augmented arm of a label count; if ratios are missing, of how many it is the best."""
+def _augmented_name(results: Results, compared: Comparison, labels: int) -> str:
+    """The ratio of a label count; if ratios are missing, of how many it was chosen."""
     there, planned = results.ratios.get(labels, (0, 0))
-    name = arm_title(results.augmented[labels])
+    name = compared.choice.title(labels).replace(", ", "\n")
     return name if there == planned else f"{name}, of {there} of {planned} ratios"
 
 

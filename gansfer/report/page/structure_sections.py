@@ -24,15 +24,17 @@ from gansfer.report.page.page import Cell, Part, Section, Table
 from gansfer.report.tables.arms import ablation_title
 from gansfer.report.tables.comparisons import group_name
 from gansfer.report.tables.paper import SYNTHETIC_AFTER_PHASE_1_PERCENT
-from gansfer.report.tables.results import Meta, Results
+from gansfer.report.tables.results import Comparison, Meta, Results
 from gansfer.report.tables.rows import Row, label_counts, rows_by, rows_of, structures_in
 
 _DISTANCES = ("hd95_mm", "asd_mm")
 
 
-def structure_section(results: Results, meta: Meta, figures: Mapping[str, Path]) -> Section | None:
+def structure_section(
+    compared: Comparison, meta: Meta, figures: Mapping[str, Path]
+) -> Section | None:
     """Per structure (Fig. 9) and the distributions (Fig. 10)."""
-    table = results.baseline_and_augmented
+    table = compared.baseline_and_augmented
     if table.empty:
         return None
     parts: list[Part] = []
@@ -46,11 +48,11 @@ def structure_section(results: Results, meta: Meta, figures: Mapping[str, Path])
                 "tests are in the table below.",
             )
         )
-    parts.append(_structure_table(results, meta))
+    parts.append(_structure_table(compared, meta))
     if "boxes" in figures:
-        level = meta.get("significance", 0.05)
-        n_pairs = len(results.pairs)
-        n_most = max(int(values.count()) for values in results.groups.values())
+        level = meta["significance"]
+        n_pairs = len(compared.pairs)
+        n_most = max(int(values.count()) for values in compared.groups.values())
         parts.append(
             figure_image(
                 figures["boxes"],
@@ -58,17 +60,17 @@ def structure_section(results: Results, meta: Meta, figures: Mapping[str, Path])
                 "An asterisk marks the augmented arm. A bracket joins groups none of whose pairs "
                 f"differs at {percent(level)} (two-sided Wilcoxon signed-rank test, Holm over "
                 f"{n_pairs} pairs); all other pairs differ. {n_most} subjects at most."
-                f"{too_few_subjects(results.pairs, level)} Boxes are quartiles; whiskers reach 1.5 "
-                "interquartile ranges.",
+                f"{too_few_subjects(compared.pairs, level)} Boxes are quartiles; whiskers reach "
+                "1.5 interquartile ranges.",
             )
         )
-        parts.append(_pairs_table(results.pairs, meta))
+        parts.append(_pairs_table(compared.pairs, meta))
     return Section("Structures and subjects", [], parts)
 
 
 def ablation_section(results: Results, meta: Meta) -> Section | None:
     """Table I, with the paper's numbers under ours."""
-    cell = meta.get("ablation")
+    cell = meta["ablation"]
     if cell is None or results.ablation.empty:
         return None
     names = ["overall", *meta["structures"], "mean"]
@@ -106,14 +108,16 @@ def _published(row: Row, name: str, labels: int) -> str:
     return "\n".join(lines)
 
 
-def distance_section(results: Results, structures: Sequence[str]) -> Section | None:
-    """Surface distances of each structure, baseline and augmented."""
+def distance_section(
+    results: Results, augmented: Mapping[int, str], structures: Sequence[str]
+) -> Section | None:
+    """Surface distances of each structure, baseline and `augmented` (label count -> arm)."""
     table = results.surface_distances
     if table.empty:
         return None
     by_cell = rows_by(table, "structure", "labels", "arm", "metric")
     arms = [(labels, "baseline") for labels in label_counts(table)]
-    arms += list(results.augmented.items())
+    arms += list(augmented.items())
     columns = sorted(arms, key=lambda group: (group[0], group[1] != "baseline"))
     rows = [
         [
@@ -149,9 +153,9 @@ def _distance_cell(hausdorff: Row | None, mean: Row | None) -> Cell:
     return number(hausdorff["median_mm"], 2, note="\n".join(lines))
 
 
-def _structure_table(results: Results, meta: Meta) -> Table:
-    table = results.baseline_and_augmented
-    level = meta.get("significance", 0.05)
+def _structure_table(compared: Comparison, meta: Meta) -> Table:
+    table = compared.baseline_and_augmented
+    level = meta["significance"]
     names = structures_in(table, [*meta["structures"], "mean"])
     return gain_table(
         table,
@@ -166,7 +170,7 @@ def _structure_table(results: Results, meta: Meta) -> Table:
 
 
 def _pairs_table(pairs: pd.DataFrame, meta: Meta) -> Table:
-    level = meta.get("significance", 0.05)
+    level = meta["significance"]
     rows = [
         [
             Cell(f"{row['first']} and {row['second']}"),

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 
 PROPAGATION = "propagation"
-
-
+# Each fold's own choice of ratio, where they differ: no arm of the plan.
+BY_FOLD = "ratio-by-fold"
 _ABLATION_ONLY = ("p1", "p1+", "p2", "p2+", "p3", "p3+")
-
-
 _RATIO = re.compile(r"ratio-(\d+(?:\.\d+)?)to(\d+(?:\.\d+)?)")
 
 
@@ -18,7 +16,7 @@ def arm_title(arm: str) -> str:
     if ratio := _RATIO.fullmatch(arm):
         return f"{ratio[1]}:{ratio[2]}"
     named = {"baseline": "Baseline", "synthetic": "Synthetic only", PROPAGATION: "Propagation"}
-    return named.get(arm, arm.upper())
+    return named.get(arm, "ratio by fold" if arm == BY_FOLD else arm.upper())
 
 
 def ablation_title(arm: str) -> str:
@@ -33,12 +31,24 @@ def is_ratio(arm: str) -> bool:
     return _RATIO.fullmatch(arm) is not None
 
 
+def real_per_synthetic(arm: str) -> float:
+    """Real segments for each synthetic one in the arm of a ratio.
+
+    Raises:
+        ValueError: the arm is not that of a ratio.
+    """
+    ratio = _RATIO.fullmatch(arm)
+    if ratio is None:
+        raise ValueError(f"arm {arm!r} is not that of a ratio, such as ratio-2to1")
+    return float(ratio[1]) / float(ratio[2])
+
+
 def arm_order(arm: str) -> tuple[int, float, str]:
     """Sort key of arms: baseline, ratios, most real first, synthetic, propagation, ablation."""
     if arm == "baseline":
         return 0, 0.0, arm
-    if ratio := _RATIO.fullmatch(arm):
-        return 1, -float(ratio[1]) / float(ratio[2]), arm
+    if is_ratio(arm):
+        return 1, -real_per_synthetic(arm), arm
     if arm == "synthetic":
         return 2, 0.0, arm
     if arm == PROPAGATION:

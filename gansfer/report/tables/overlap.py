@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 
 from gansfer.errors import UserError
-from gansfer.report.tables.arms import ablation_arms, is_ratio, ratio_arm
+from gansfer.report.tables.arms import ablation_arms
 from gansfer.report.tables.completeness import people_by_arm
 from gansfer.report.tables.paper import ABLATION_PERCENT
-from gansfer.report.tables.rows import in_order, label_counts
+from gansfer.report.tables.rows import in_order
 from gansfer.report.tables.seed_tables import at_equal_seeds, compared_rows
 
 # Of the metrics of all cells: one row a measurement.
@@ -101,35 +101,6 @@ def paired_rows(metrics: pd.DataFrame, augmented: Mapping[int, str], set_name: s
     ]
     parts = [part for part in parts if len(part)] or [paired(table, 0, "").assign(labels=0, arm="")]
     return pd.concat(parts, ignore_index=True)
-
-
-def best_ratio_arms(metrics: pd.DataFrame, rule: str = "per_label_count") -> dict[int, str]:
-    """The augmented arm of each label count ("optimal ratio", IV.B).
-
-    Args:
-        metrics: the metrics.
-        rule: "per_label_count": the ratio with the highest mean overall Dice on the test subjects
-            that all of that label count's ratios have in common; or one ratio such as "2:1".
-
-    Returns:
-        labels -> arm, without the label counts that have no such arm.
-    """
-    rows = metrics[(metrics["set"] == "test") & metrics["structure"].eq("overall")]
-    rows = rows[rows["arm"].map(is_ratio).astype(bool)]
-    parts = [at_equal_seeds(part, ["arm"]) for _, part in rows.groupby("labels")]
-    table = values_by_subject(pd.concat([rows.iloc[:0], *parts]), "test")
-    if rule != "per_label_count":
-        wanted = ratio_arm(rule)
-        return dict.fromkeys(label_counts(table[table["arm"] == wanted]), wanted)
-    best: dict[int, str] = {}
-    for labels in label_counts(table):
-        wide = table[table["labels"] == labels].pivot(
-            index="subject", columns="arm", values="value"
-        )
-        common = (wide.dropna() if len(wide.dropna()) else wide).mean()
-        if common.notna().any():
-            best[labels] = str(common.idxmax())
-    return best
 
 
 def dsc_by_ratio(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:

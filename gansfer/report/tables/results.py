@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NotRequired, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,21 @@ from gansfer.report.tables import comparisons, volumes
 from gansfer.report.tables import overlap as tables
 from gansfer.report.tables.arms import is_ratio
 from gansfer.report.tables.completeness import missing_cells, people_by_arm
+from gansfer.report.tables.ratio_choice import (
+    PER_LABEL_COUNT,
+    Choice,
+    best_on_test,
+    choice_table,
+    with_chosen,
+    without_test_subjects,
+)
 from gansfer.report.tables.rival import rival_table
 from gansfer.report.tables.rows import label_counts
 from gansfer.report.tables.seed_tables import dsc_by_seed, seed_spread
 from gansfer.seeds import seed_for
+
+# Folder, in tables/ and figures/, of what is by the paper's way of choosing ratios.
+BEST_FOLDER = "best_on_test"
 
 
 class AblationCell(TypedDict):
@@ -31,9 +42,9 @@ class AblationCell(TypedDict):
 class Meta(TypedDict):
     """What the report says of the experiment beside its numbers.
 
-    `analysis_reason`, `pool_rule`, `reference` (what the cohort is measured against) and each of
-    `notes` are whole sentences. `versions` is what goes under provenance (program, revision, image,
-    packages). `wall_s` is seconds by stage.
+    `analysis_reason`, `pool_rule` and `reference` (what the cohort is measured against) are whole
+    sentences. `versions` is what goes under provenance (program, revision, image, packages).
+    `wall_s` is seconds by stage. The others are the settings of the analysis.
     """
 
     name: str
@@ -43,24 +54,45 @@ class Meta(TypedDict):
     analysis_fold: int | None
     analysis_reason: str
     pool_rule: str
-    reference: NotRequired[str]
+    reference: str
     versions: Mapping[str, str]
     wall_s: Mapping[str, float]
-    ablation: NotRequired[AblationCell | None]
-    best_ratio: NotRequired[str]
-    significance: NotRequired[float]
-    stratification_folds: NotRequired[int]
-    stratification_repeats: NotRequired[int]
-    kernel_bandwidth_years: NotRequired[float]
-    notes: NotRequired[Sequence[str]]
+    ablation: AblationCell | None
+    best_ratio: str
+    ratio_from_labels: Mapping[int, str]
+    significance: float
+    stratification_folds: int
+    stratification_repeats: int
+    kernel_bandwidth_years: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Baseline against augmented, by one choice of ratios. Each DataFrame becomes a CSV."""
+
+    choice: Choice
+    baseline_and_augmented: pd.DataFrame
+    pairs: pd.DataFrame
+    rival: pd.DataFrame
+    cohort_baseline_and_augmented: pd.DataFrame
+    cohort_young_and_old: pd.DataFrame
+    cohort_by_age: pd.DataFrame
+    cohort_by_cdr: pd.DataFrame
+    table_ii: pd.DataFrame
+    volume_agreement: pd.DataFrame
+    cohort_pairs: pd.DataFrame
+    groups: Mapping[comparisons.Group, pd.Series]
+    undecided: Sequence[Sequence[comparisons.Group]]
 
 
 @dataclass(frozen=True)
 class Results:
     """The report's tables. Each DataFrame becomes `tables/<field>.csv`.
 
-    `augmented` is the arm that stands for augmentation at each label count, `ratios` how many
-    ratios it was chosen from, and from how many it was to be.
+    Attributes:
+        fair: by ratios that no test subject has chosen; the page leads with it.
+        best: by the paper's way, the best ratio on the test subjects; None where that is the same.
+        ratios: label count -> ratios that are there to choose from, and planned ones.
     """
 
     metrics: pd.DataFrame
@@ -68,21 +100,12 @@ class Results:
     dsc_by_ratio: pd.DataFrame
     dsc_by_seed: pd.DataFrame
     seed_spread: pd.DataFrame
-    baseline_and_augmented: pd.DataFrame
-    pairs: pd.DataFrame
+    ratio_choice: pd.DataFrame
     ablation: pd.DataFrame
-    rival: pd.DataFrame
     surface_distances: pd.DataFrame
-    cohort_baseline_and_augmented: pd.DataFrame
-    cohort_by_age: pd.DataFrame
-    cohort_by_cdr: pd.DataFrame
-    table_ii: pd.DataFrame
-    volume_agreement: pd.DataFrame
-    cohort_pairs: pd.DataFrame
-    augmented: Mapping[int, str]
+    fair: Comparison
+    best: Comparison | None
     ratios: Mapping[int, tuple[int, int]]
-    groups: Mapping[comparisons.Group, pd.Series]
-    undecided: Sequence[Sequence[comparisons.Group]]
     labelled: pd.DataFrame
     test_people: pd.DataFrame
     cohort: pd.DataFrame
@@ -103,7 +126,7 @@ def compute(
         metrics: one row a measured value; columns `tables.COLUMNS`.
         expected: the planned cells: seed, fold (-1: to be chosen), labels, arm, set.
         meta: the structures, and how to choose and test.
-        labelled: every labelled person, tested or not: subject, age_years, cdr.
+        labelled: every labelled subject, tested or not: subject, age_years, cdr.
 
     Raises:
         UserError: the metrics lack a column.
@@ -112,11 +135,8 @@ def compute(
     seed = seed_for("report", meta["name"])
     people = people_by_arm(metrics, expected)
     whole = _of_whole_arms(metrics, people)
-    rule = meta.get("best_ratio", "per_label_count")
-    augmented = tables.best_ratio_arms(whole if rule == "per_label_count" else metrics, rule)
-    groups = comparisons.overall_by_group(whole, augmented)
-    pairs = comparisons.all_pairs(groups)
-    cell = meta.get("ablation")
+    best, fair = _choices(metrics, whole, expected, meta)
+    cell = meta["ablation"]
     missing = missing_cells(metrics, expected)
     by_seed = dsc_by_seed(metrics, expected, missing)
     return Results(
@@ -125,35 +145,16 @@ def compute(
         dsc_by_ratio=tables.dsc_by_ratio(metrics, expected),
         dsc_by_seed=by_seed,
         seed_spread=seed_spread(by_seed, expected),
-        baseline_and_augmented=comparisons.against_baseline(whole, augmented, "test", seed),
-        pairs=pairs,
+        ratio_choice=choice_table(fair, best),
         ablation=pd.DataFrame()
         if cell is None
         else tables.ablation_table(
             metrics, meta["structures"], cell["fold"], cell["labels"], cell["ratio"]
         ),
-        rival=rival_table(metrics, augmented),
-        surface_distances=tables.surface_distances(whole),
-        cohort_baseline_and_augmented=comparisons.against_baseline(
-            metrics, augmented, "cohort", seed
-        ),
-        cohort_by_age=tables.by_age(metrics, augmented),
-        cohort_by_cdr=tables.by_cdr(metrics, augmented),
-        table_ii=volumes.table_ii(
-            metrics,
-            augmented,
-            meta["structures"],
-            meta.get("stratification_folds", 5),
-            meta.get("stratification_repeats", 100),
-            meta.get("significance", 0.05),
-            seed,
-        ),
-        volume_agreement=volumes.volume_agreement(metrics, augmented),
-        cohort_pairs=tables.paired_rows(metrics, augmented, "cohort"),
-        augmented=augmented,
+        surface_distances=tables.surface_distances(with_chosen(whole, fair)),
+        fair=_compare(metrics, whole, fair, meta, seed),
+        best=None if best == fair else _compare(metrics, whole, best, meta, seed),
         ratios=_ratios(people),
-        groups=groups,
-        undecided=comparisons.undecided_sets(list(groups), pairs, meta.get("significance", 0.05)),
         labelled=labelled,
         test_people=_people(metrics, "test"),
         cohort=_people(metrics, "cohort"),
@@ -161,9 +162,56 @@ def compute(
     )
 
 
-def bandwidth_years(meta: Meta) -> float:
-    """SD of the kernel of Fig. 11 and 12."""
-    return meta.get("kernel_bandwidth_years", 6.0)
+def _choices(
+    metrics: pd.DataFrame, whole: pd.DataFrame, expected: pd.DataFrame, meta: Meta
+) -> tuple[Choice, Choice]:
+    """The paper's choice of ratios, and the fair one; a ratio that the settings fix is both."""
+    if meta["best_ratio"] != PER_LABEL_COUNT:
+        fixed = best_on_test(metrics, expected, meta["best_ratio"])
+        return fixed, fixed
+    fair = without_test_subjects(whole, expected, meta["ratio_from_labels"])
+    return best_on_test(whole, expected), fair
+
+
+def _compare(
+    metrics: pd.DataFrame, whole: pd.DataFrame, choice: Choice, meta: Meta, seed: int
+) -> Comparison:
+    """All that compares baseline and augmented.
+
+    Args:
+        metrics: the metrics.
+        whole: without the test rows of arms that lack subjects.
+        choice: of ratios.
+        meta: the structures, and how to test.
+        seed: of intervals and splits.
+    """
+    test = with_chosen(whole, choice)
+    groups = comparisons.overall_by_group(test, choice.test)
+    pairs = comparisons.all_pairs(groups)
+    against = comparisons.against_baseline
+    return Comparison(
+        choice=choice,
+        baseline_and_augmented=against(test, choice.test, "test", seed),
+        pairs=pairs,
+        rival=rival_table(metrics, choice.by_fold),
+        cohort_baseline_and_augmented=against(metrics, choice.cohort, "cohort", seed),
+        cohort_young_and_old=comparisons.young_and_old(metrics, choice.cohort, seed),
+        cohort_by_age=tables.by_age(metrics, choice.cohort),
+        cohort_by_cdr=tables.by_cdr(metrics, choice.cohort),
+        table_ii=volumes.table_ii(
+            metrics,
+            choice.cohort,
+            meta["structures"],
+            meta["stratification_folds"],
+            meta["stratification_repeats"],
+            meta["significance"],
+            seed,
+        ),
+        volume_agreement=volumes.volume_agreement(metrics, choice.cohort),
+        cohort_pairs=tables.paired_rows(metrics, choice.cohort, "cohort"),
+        groups=groups,
+        undecided=comparisons.undecided_sets(list(groups), pairs, meta["significance"]),
+    )
 
 
 def ages(people: pd.DataFrame) -> npt.NDArray[np.float64]:

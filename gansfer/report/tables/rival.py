@@ -18,12 +18,12 @@ METHODS = {
 }
 
 
-def rival_table(metrics: pd.DataFrame, augmented: Mapping[int, str]) -> pd.DataFrame:
+def rival_table(metrics: pd.DataFrame, augmented: Mapping[tuple[int, int], str]) -> pd.DataFrame:
     """Dice of propagation and of the segmenters of the same cells, on the same test subjects.
 
     Args:
         metrics: the metrics.
-        augmented: label count -> arm.
+        augmented: (label count, fold) -> arm.
 
     Returns:
         Columns fold, labels, structure, n_subjects, baseline, arm, augmented (NaN where a subject
@@ -35,7 +35,7 @@ def rival_table(metrics: pd.DataFrame, augmented: Mapping[int, str]) -> pd.DataF
     of_rival = (metrics["arm"] == PROPAGATION) & (metrics["set"] == "test")
     for cell in rows_of(metrics.loc[of_rival, ["fold", "labels"]].drop_duplicates()):
         fold, labels = int(cell["fold"]), int(cell["labels"])
-        arm = augmented.get(labels, "")
+        arm = augmented.get((labels, fold), "")
         both = paired(by_subject, labels, PROPAGATION).rename(columns={"augmented": "propagation"})
         third = paired(by_subject, labels, arm)[["structure", "subject", "augmented"]]
         every = both.merge(third, on=["structure", "subject"], how="left", validate="one_to_one")

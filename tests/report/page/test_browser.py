@@ -25,6 +25,7 @@ from gansfer.structures import PAPER_STRUCTURES
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: chromium)")
 LAPTOP_PX = 1366
+NARROW_PX = 500  # no narrower without a screen; the narrow layout begins at 640
 
 # First in the page, so that no error escapes it; what it found is left in the page's title.
 PROBE = """<script>
@@ -123,7 +124,10 @@ def page(
     shown = [Picture("samples", sample, 0, 2, 1, 0, 3)]
     # Without ties: with few pairs and ties SciPy tries every sign, hundreds of times over.
     noise = np.random.default_rng(1).normal(0, 1e-4, len(metrics))
-    untied = metrics.assign(value=metrics["value"] + noise)
+    # One fold likes another ratio, so that the page shows both ways to choose one.
+    likes = (metrics["arm"] == "ratio-10to1") & (metrics["labels"] == 6) & (metrics["fold"] == 0)
+    likes &= (metrics["metric"] == "dsc") & (metrics["set"] == "test")
+    untied = metrics.assign(value=metrics["value"] + noise + 0.1 * likes)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(build, "draw_figures", two_figures)
         return build.build_report(
@@ -144,7 +148,16 @@ def test_the_page_is_whole_at_a_laptops_width(page: Path, html: str, tmp_path: P
     assert seen.window_px == LAPTOP_PX
     assert seen.page_px <= LAPTOP_PX
     assert (seen.wide, seen.clipped) == ([], [])
+    assert "choice of ratio</h2>" in html
     assert seen.first_line == "Complete: all 172 planned results are here."
+
+
+def test_the_page_fits_a_narrow_window(html: str, tmp_path: Path) -> None:
+    seen = look_at(tmp_path, html, NARROW_PX)
+    assert seen.errors == []
+    assert seen.window_px == NARROW_PX
+    assert seen.page_px <= NARROW_PX
+    assert seen.wide == []  # tables scroll in their own boxes
 
 
 def test_the_page_prints(page: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def _table_ii(results: Results, meta: Meta, with_reference: bool = True, **augme
     cell = (table["source"] == "augmented") & (table["measure"] == "auc")
     for name, value in augmented.items():
         table.loc[cell, name] = value
-    section = stratification_section(replace(results, table_ii=table), meta)
+    section = stratification_section(replace(results.fair, table_ii=table), meta)
     assert section is not None
     shown = section.parts[0]
     assert isinstance(shown, Table)
@@ -80,9 +80,9 @@ def test_table_ii_without_references_does_not_speak_of_their_marks(
 
 
 def test_the_table_of_volumes_counts_empty_references(results: Results, meta: Meta) -> None:
-    agreement = results.volume_agreement.copy()
+    agreement = results.fair.volume_agreement.copy()
     agreement.loc[agreement["structure"] == "amygdala", "n_empty"] = 3
-    section = stratification_section(replace(results, volume_agreement=agreement), meta)
+    section = stratification_section(replace(results.fair, volume_agreement=agreement), meta)
     assert section is not None
     table = section.parts[-1]
     assert isinstance(table, Table)
@@ -109,7 +109,9 @@ def test_the_kernels_width_is_drawn_and_said(
     wide["kernel_bandwidth_years"] = 9.5
     figures.draw_figures(tmp_path, results, wide)
     assert widths == {9.5}
-    section = cohort_section(results, wide, {"dsc_by_age": tmp_path / "dsc_by_age.png"})
+    section = cohort_section(
+        results, results.fair, wide, {"dsc_by_age": tmp_path / "dsc_by_age.png"}
+    )
     assert section is not None
     (image,) = [part for part in section.parts if isinstance(part, Image)]
     assert "Gaussian kernel, SD 9.5 years" in image.caption
@@ -139,7 +141,7 @@ def test_curves_and_bands_of_the_age_figures_are_beside_them(
     results: Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(age_figures, "_RESAMPLES", 20)
-    rows, ages = results.cohort_pairs, np.array([20.0, 40.0])
+    rows, ages = results.fair.cohort_pairs, np.array([20.0, 40.0])
     overlap, gain = tmp_path / "overlap.png", tmp_path / "gain.png"
     age_figures.dsc_by_age_figure(overlap, rows, ages, ages, 6.0, seed=0)
     age_figures.difference_by_age_figure(gain, rows, PAPER_STRUCTURES[:1], ages, ages, 6.0, seed=0)

@@ -10,6 +10,8 @@ from PIL import Image as Pillow
 from gansfer.errors import UserError
 from gansfer.report.page import page
 from gansfer.report.page.page import (
+    Answer,
+    AnswerRow,
     Bullets,
     Cell,
     Fact,
@@ -26,7 +28,20 @@ from gansfer.report.page.page import (
 def _page(*parts: object) -> Page:
     section = Section("A section", ["Text with <angle> & amp."], parts)  # type: ignore[arg-type]
     fact = Fact("Gain", "+0.04", "n = 3")
-    return Page("Title", "Complete: all.", True, ["Lead."], [fact], [section], "Footer.")
+    row = AnswerRow("N = 1", "+0.04", "+0.01 to +0.07", "better <", "better")
+    answer = Answer("All", "n = 3", [row])
+    return Page(
+        "Title",
+        "Complete: all.",
+        True,
+        "Is it better?",
+        [answer],
+        "How to read.",
+        ["Lead."],
+        [fact],
+        [section],
+        "Footer.",
+    )
 
 
 def test_every_part_is_drawn_and_escaped(tmp_path: Path) -> None:
@@ -41,6 +56,7 @@ def test_every_part_is_drawn_and_escaped(tmp_path: Path) -> None:
     assert "Text with &lt;angle&gt; &amp; amp." in html
     assert "row &lt;1&gt;" in html
     assert '<td class="strong">0.5<small>n = 3</small></td>' in html
+    assert '<tr class="better">' in html and "<td>better &lt;</td>" in html
     assert html.count("data:image/png;base64,") == 2
     assert 'width="19" height="13"' in html  # 150 dots an inch on a page of 96
     assert html.index("Complete: all.") < html.index("<h1>Title</h1>")

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from gansfer.report.page.answers import answer_sentence
 from gansfer.report.page.cells import too_few_subjects
 from gansfer.report.page.page import Image, Table
-from gansfer.report.page.result_sections import key_section
 from gansfer.report.page.structure_sections import (
     ablation_section,
     distance_section,
@@ -34,7 +34,9 @@ def test_one_missed_structure_hides_no_other(results: Results) -> None:
     missed = (table["structure"] == "accumbens") & (table["arm"] == "baseline")
     table.loc[missed, ["median_mm", "n_infinite"]] = [np.inf, 12]
     table.loc[table["structure"] == "putamen", "n_excluded"] = 2
-    section = distance_section(replace(results, surface_distances=table), PAPER_STRUCTURES)
+    section = distance_section(
+        replace(results, surface_distances=table), results.fair.choice.test, PAPER_STRUCTURES
+    )
     assert section is not None
     (shown,) = section.parts
     assert isinstance(shown, Table)
@@ -48,16 +50,17 @@ def test_one_missed_structure_hides_no_other(results: Results) -> None:
 
 
 def test_too_few_subjects_are_said_to_be_too_few(results: Results, meta: Meta) -> None:
-    few = replace(
-        results,
-        baseline_and_augmented=results.baseline_and_augmented.assign(
+    fair = replace(
+        results.fair,
+        baseline_and_augmented=results.fair.baseline_and_augmented.assign(
             n_subjects=6, p_wilcoxon=0.03125, p_wilcoxon_holm=0.0625
         ),
-        pairs=results.pairs.assign(n_subjects=6, p_wilcoxon=0.03125, p_wilcoxon_holm=0.1875),
+        pairs=results.fair.pairs.assign(n_subjects=6, p_wilcoxon=0.03125, p_wilcoxon_holm=0.1875),
     )
+    few = replace(results, fair=fair)
     for shown, blind in ((few, True), (results, False)):
-        answer = key_section(shown, meta, {}).text[0]
-        section = structure_section(shown, meta, {"boxes": Path("boxes.png")})
+        answer = answer_sentence(shown, meta)
+        section = structure_section(shown.fair, meta, {"boxes": Path("boxes.png")})
         assert section is not None
         (boxes,) = [part for part in section.parts if isinstance(part, Image)]
         for text, p in ((answer, "over 2 is 0.062"), (boxes.caption, "over 6 is 0.188")):

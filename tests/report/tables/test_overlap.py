@@ -58,20 +58,6 @@ def test_seeds_are_averaged_before_subjects(metrics: pd.DataFrame, expected: pd.
     assert row["mean_dsc"] == pytest.approx(0.80 + effects.mean())
 
 
-def test_best_ratio_is_chosen_on_common_subjects(metrics: pd.DataFrame) -> None:
-    assert tables.best_ratio_arms(metrics) == {1: "ratio-2to1", 6: "ratio-2to1"}
-    # 10:1 is left with its easiest subject alone: its mean is the highest, yet it is not the best.
-    low = metrics["value"].where(metrics["subject"] == "L00", metrics["value"] - 0.2)
-    metrics = metrics.assign(value=low)
-    lucky = (metrics["arm"] != "ratio-10to1") | (metrics["subject"] == "L00")
-    assert tables.best_ratio_arms(metrics[lucky])[1] == "ratio-2to1"
-
-
-def test_a_fixed_ratio_can_be_asked_for(metrics: pd.DataFrame) -> None:
-    assert tables.best_ratio_arms(metrics, "10:1") == {1: "ratio-10to1", 6: "ratio-10to1"}
-    assert tables.best_ratio_arms(metrics, "5:1") == {}
-
-
 def test_pairs_are_the_same_subjects(metrics: pd.DataFrame) -> None:
     lacking = (metrics["subject"] == "L03") & (metrics["arm"] == "ratio-2to1")
     excluded = (metrics["subject"] == "L04") & (metrics["arm"] == "baseline")

@@ -11,6 +11,7 @@ from gansfer.report.page.seed_section import seed_section
 from gansfer.report.tables import overlap as tables
 from gansfer.report.tables import seed_tables
 from gansfer.report.tables.completeness import missing_cells
+from gansfer.report.tables.ratio_choice import best_ratio_arms
 from gansfer.report.tables.results import Meta, compute
 
 SHIFTS = (0.0, 0.01, 0.05)  # mean 0.02, sample's standard deviation sqrt(0.0007)
@@ -95,7 +96,7 @@ def test_arms_are_compared_at_the_seeds_that_both_have(three_seeds: pd.DataFrame
 
 def test_the_best_ratio_is_not_the_one_with_the_luckiest_seeds(three_seeds: pd.DataFrame) -> None:
     unlucky = (three_seeds["arm"] == "ratio-2to1") & (three_seeds["seed"] == 2)
-    assert tables.best_ratio_arms(three_seeds[~unlucky])[6] == "ratio-2to1"
+    assert best_ratio_arms(three_seeds[~unlucky])[6] == "ratio-2to1"
 
 
 def test_a_subject_without_a_common_seed_keeps_one_and_makes_no_pair() -> None:
