@@ -1,4 +1,4 @@
-"""What a generator's phases add: Fig. 6 (t-SNE) and Fig. 7 (latents that began alike).
+"""What a generator's phases add: Fig. 6 (t-SNE) and Fig. 7 (latents similar after phase 1).
 
 Legend: N slices or latents, H W rows and columns, K latents shown.
 """
@@ -103,7 +103,7 @@ def same_latents_figure(
         path: the PNG; the PDF goes beside it.
         image_by_phase: name of a phase -> [N, H, W] slices of all latents.
         label_by_phase: name of a phase -> [N, H, W] label maps.
-        region_rk: [regions, K] indices of the latents most alike after phase 1.
+        region_rk: [regions, K] indices of the latents most similar after phase 1.
         structures: names, in the order of the label values.
         title: above the picture.
     """

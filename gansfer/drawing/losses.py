@@ -15,7 +15,7 @@ from matplotlib.ticker import EngFormatter
 
 from gansfer.drawing.style import AUGMENTED_COLOUR, report_style, save_png
 
-# What says when a record was made, not what was measured.
+# Fields that say when a record was written, not what was measured.
 _COORDINATES = ("images", "step", "phase", "level_px", "level", "seconds", "epoch")
 
 

@@ -46,7 +46,7 @@ class ContactRow:
         label_zhw: its label map, or None.
         age_years: or None where unknown.
         cdr: or None where unknown.
-        flag: why a person should look at this subject; empty: nothing unusual.
+        flag: why this subject should be checked by eye; empty: nothing unusual.
     """
 
     id: str

@@ -45,8 +45,8 @@ def dice_table(
     """DSC by structure, overall and mean of one subject (III.C; "overall" is the paper's primary).
 
     A structure absent from the reference has no DSC (None), whether or not it was predicted; one
-    present but not predicted has 0. "overall" asks only for some structure, not for the right one.
-    "mean" is over the structures that have a DSC (Table I, "Avg").
+    present but not predicted has 0. "overall" counts a voxel of any structure as foreground, even
+    of the wrong one. "mean" is over the structures that have a DSC (Table I, "Avg").
 
     Args:
         subject: id for the rows.

@@ -24,7 +24,7 @@ def write_predictions(
     spacing_zhw_mm: tuple[float, float, float],
     ras_from_zhw: npt.NDArray[np.float64],
 ) -> None:
-    """Write the label maps of some subjects, atomically.
+    """Write label maps of subjects, atomically.
 
     Args:
         path: the file.
@@ -36,8 +36,9 @@ def write_predictions(
     """
     with replacing_hdf5(path) as file:
         file.create_dataset("id", data=list(ids), dtype=h5py.string_dtype())
-        packed = {"chunks": (1, *label_nzhw.shape[1:]), "compression": "gzip"} if len(ids) else {}
-        file.create_dataset("label", data=label_nzhw, **packed)
+        # HDF5 cannot chunk a data set without elements.
+        options = {"chunks": (1, *label_nzhw.shape[1:]), "compression": "gzip"} if len(ids) else {}
+        file.create_dataset("label", data=label_nzhw, **options)
         file.attrs["structures"] = list(names)
         file.attrs["spacing_zhw_mm"] = spacing_zhw_mm
         file.attrs["ras_from_zhw"] = ras_from_zhw

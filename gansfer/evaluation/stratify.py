@@ -50,7 +50,7 @@ class ArmComparison:
 
     Attributes:
         naive: paired two-tailed t-test over the R repeats' means. Paper: a two-tailed t-test, no
-            more said. It takes overlapping splits for independent ones and finds too much.
+            more said. It treats overlapping splits as independent and finds too many differences.
         corrected: the corrected resampled t-test over all R x K splits.
     """
 
@@ -136,7 +136,7 @@ def compare_arms(first: Stratification, second: Stratification, metric: Metric) 
         metric: "accuracy" or "auc".
 
     Raises:
-        ValueError: the arms were not split alike.
+        ValueError: the arms were not split in the same way.
     """
     first_rk, second_rk = first.values_rk(metric), second.values_rk(metric)
     groups = (first.n_negative, first.n_positive), (second.n_negative, second.n_positive)

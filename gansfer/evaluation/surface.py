@@ -45,13 +45,13 @@ def surface_table(
     check_label_maps(label_zhw, reference_zhw, len(structures))
     rows = []
     for value, name in enumerate(structures, start=1):
-        found_zhw, true_zhw = label_zhw == value, reference_zhw == value
+        predicted_zhw, true_zhw = label_zhw == value, reference_zhw == value
         hd95_mm: float | None = None
         asd_mm: float | None = None
         missed: float | None = None
         if true_zhw.any():
-            missed = float(not found_zhw.any())
-            hd95_mm, asd_mm = surface_distances(found_zhw, true_zhw, spacing_zhw_mm)
+            missed = float(not predicted_zhw.any())
+            hd95_mm, asd_mm = surface_distances(predicted_zhw, true_zhw, spacing_zhw_mm)
         rows += [
             MetricRow(subject, name, "hd95_mm", hd95_mm),
             MetricRow(subject, name, "asd_mm", asd_mm),
@@ -61,23 +61,23 @@ def surface_table(
 
 
 def surface_distances(
-    found_zhw: Bools, true_zhw: Bools, spacing_zhw_mm: tuple[float, float, float]
+    predicted_zhw: Bools, true_zhw: Bools, spacing_zhw_mm: tuple[float, float, float]
 ) -> tuple[float, float]:
     """(95th-percentile Hausdorff, average symmetric surface distance) in mm; inf if one is empty.
 
     Args:
-        found_zhw: one object.
+        predicted_zhw: one object.
         true_zhw: the other; swapping the two changes nothing.
         spacing_zhw_mm: slice, row and column spacing.
     """
-    if not (found_zhw.any() and true_zhw.any()):
+    if not (predicted_zhw.any() and true_zhw.any()):
         return math.inf, math.inf
-    box = ndimage.find_objects((found_zhw | true_zhw).astype(np.uint8))[0]
-    found_surface_zhw, true_surface_zhw = _surface(found_zhw[box]), _surface(true_zhw[box])
-    to_true_m = _distances_mm(found_surface_zhw, true_surface_zhw, spacing_zhw_mm)
-    to_found_m = _distances_mm(true_surface_zhw, found_surface_zhw, spacing_zhw_mm)
-    hd95_mm = max(np.percentile(to_true_m, 95), np.percentile(to_found_m, 95))
-    asd_mm = (to_true_m.sum() + to_found_m.sum()) / (to_true_m.size + to_found_m.size)
+    box = ndimage.find_objects((predicted_zhw | true_zhw).astype(np.uint8))[0]
+    predicted_surface_zhw, true_surface_zhw = _surface(predicted_zhw[box]), _surface(true_zhw[box])
+    to_true_m = _distances_mm(predicted_surface_zhw, true_surface_zhw, spacing_zhw_mm)
+    to_predicted_m = _distances_mm(true_surface_zhw, predicted_surface_zhw, spacing_zhw_mm)
+    hd95_mm = max(np.percentile(to_true_m, 95), np.percentile(to_predicted_m, 95))
+    asd_mm = (to_true_m.sum() + to_predicted_m.sum()) / (to_true_m.size + to_predicted_m.size)
     return float(hd95_mm), float(asd_mm)
 
 

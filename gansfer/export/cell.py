@@ -29,7 +29,7 @@ class RealCase:
 
 @dataclass(frozen=True)
 class SyntheticPart:
-    """The kept slices of one GAN's phase."""
+    """The retained slices of one phase of a GAN."""
 
     group: int
     phase: int
@@ -52,7 +52,7 @@ class ExportedCell:
         ras_from_zhw: [4, 4] voxel index -> RAS millimetres of the common space.
         training: the labelled subjects that the cell learns from.
         test: those of its fold that it must not learn from.
-        synthetic: kept slices, by group and phase.
+        synthetic: retained slices, by group and phase.
     """
 
     name: str

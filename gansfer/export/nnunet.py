@@ -71,19 +71,20 @@ def splits(
     """
     subjects = list(real_by_subject)
     n_different = min(_SPLITS, len(subjects))
-    made = []
+    all_splits = []
     for split in range(_SPLITS):
         held_out = set(subjects[split % n_different :: n_different])
-        learnt = subjects if n_different == 1 else [one for one in subjects if one not in held_out]
-        made.append(
+        others = [one for one in subjects if one not in held_out]
+        training = others if n_different > 1 else subjects
+        all_splits.append(
             {
-                "train": [case for one in learnt for case in real_by_subject[one]] + [*synthetic],
+                "train": [case for one in training for case in real_by_subject[one]] + [*synthetic],
                 "val": [
                     case for one in subjects if one in held_out for case in real_by_subject[one]
                 ],
             }
         )
-    return made
+    return all_splits
 
 
 Case = tuple[str, npt.NDArray[np.float32], npt.NDArray[np.uint8], tuple[float, float]]
@@ -98,10 +99,10 @@ def _real_cases(cell: ExportedCell, subject: RealCase) -> Iterator[Case]:
 
 
 def _synthetic_cases(cell: ExportedCell, part: SyntheticPart) -> Iterator[Case]:
-    made, origin_mm = part.slices, _origin_xy_lps_mm(cell)
-    for k in range(len(made)):
-        name = f"synthetic_{part.name}_{int(made.latent_index_k[k]):06d}"
-        yield name, made.image_khw[k].astype(np.float32), made.label_khw[k], origin_mm
+    slices, origin_mm = part.slices, _origin_xy_lps_mm(cell)
+    for k in range(len(slices)):
+        name = f"synthetic_{part.name}_{int(slices.latent_index_k[k]):06d}"
+        yield name, slices.image_khw[k].astype(np.float32), slices.label_khw[k], origin_mm
 
 
 def _origin_xy_lps_mm(cell: ExportedCell) -> tuple[float, float]:

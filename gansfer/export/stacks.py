@@ -27,7 +27,7 @@ def write_nifti(out: Path, cell: ExportedCell) -> Path:
     third axis is a count: the table beside it says which slice of the region each stands for.
 
     Args:
-        out: the cell's folder is made in it.
+        out: the cell's folder is created in it.
         cell: what to write.
 
     Raises:
@@ -54,7 +54,7 @@ def write_png(out: Path, cell: ExportedCell) -> Path:
     """Write grids of 64 slices, structures outlined: each training subject, then synthetic ones.
 
     Args:
-        out: the cell's folder is made in it.
+        out: the cell's folder is created in it.
         cell: what to write.
 
     Raises:
@@ -81,8 +81,8 @@ def _stacks(
     for subject in cell.training:
         yield f"training_{subject.id}", subject.image_zhw, subject.label_zhw
     for part in cell.synthetic:
-        made = part.slices
-        yield f"synthetic_{part.name}", made.image_khw.astype(np.float32), made.label_khw
+        slices = part.slices
+        yield f"synthetic_{part.name}", slices.image_khw.astype(np.float32), slices.label_khw
 
 
 def _write_stack(path: Path, stack_zhw: npt.NDArray, ras_from_zhw: npt.NDArray[np.float64]) -> None:

@@ -85,7 +85,7 @@ def build_report(
         metrics: one row a measured value; columns `tables.COLUMNS`. May be empty.
         expected: the planned cells: seed, fold (-1: to be chosen), labels, arm, set.
         meta: what to say beside the numbers.
-        labelled: every labelled person, tested or not: subject, age_years, cdr.
+        labelled: every labelled subject, tested or not: subject, age_years, cdr.
         pictures: PNGs of the stages, to be shown in the page.
         quality: measures of the synthetic slices, columns `quality_tables.COLUMNS`; None: none.
         files: what the GANs are to leave for the report, there or not: columns seed, fold, labels,
@@ -102,7 +102,7 @@ def build_report(
     phrases = [*missing_in_words(results.missing, expected["seed"].nunique()), *lacking]
     index = folder / "index.html"
     if metrics.empty and (folder / "tables" / "metrics.csv").exists():
-        state += " The report of before was kept."
+        state += " The previous report is left in place."
         _LOG.warning("%s: %s", index, state)
         return ReportSummary(index, False, state, phrases)
     written = write_tables(folder / "tables", results)
@@ -149,8 +149,9 @@ def _lead(meta: Meta, expected: pd.DataFrame) -> list[str]:
     seeds = sorted(expected["seed"].unique().tolist())
     if len(seeds) > 1:
         lead.append(
-            f"Seeds {', '.join(map(str, seeds))}: a person's values are averaged over seeds before "
-            "anything else, so n counts people; arms are compared at the seeds that both have."
+            f"Seeds {', '.join(map(str, seeds))}: a subject's values are averaged over seeds "
+            "before anything else, so n counts subjects; arms are compared at the seeds that "
+            "both have."
         )
     return lead
 
@@ -181,7 +182,7 @@ def _sections(
     if meta["wall_s"]:
         times = [(stage, duration(seconds)) for stage, seconds in meta["wall_s"].items()]
         parts.append(Terms(times, "Computing time by stage"))
-    parts.append(Terms(list(meta["versions"].items()), "Made with"))
+    parts.append(Terms(list(meta["versions"].items()), "Versions"))
     fold = "none yet" if meta["analysis_fold"] is None else f"fold {meta['analysis_fold']}"
     choices = [
         ("analysis fold", f"{fold}. {meta['analysis_reason']}".strip()),
@@ -191,7 +192,7 @@ def _sections(
     parts.append(Terms(choices, "Choices"))
     if missing:
         parts.append(Bullets(f"Everything that is missing ({len(missing)})", missing, open=True))
-    sections.append(Section("How it was made", [], parts))
+    sections.append(Section("How this report came about", [], parts))
     return sections
 
 

@@ -38,7 +38,7 @@ def write_report(plan: Plan, storage: Storage) -> ReportSummary:
     return build_report(
         storage.report.folder,
         _metrics(plan, storage, ledger, subjects),
-        _expected(plan, ledger, _people_by_fold(plan, subjects.values())),
+        _expected(plan, ledger, _subjects_by_fold(plan, subjects.values())),
         _meta(plan, ledger, subjects.values()),
         _labelled(subjects.values()),
         pictures_of(files),
@@ -98,7 +98,7 @@ def _subjects(storage: Storage) -> dict[str, Subject]:
 
 
 def _labelled(subjects: Iterable[Subject]) -> pd.DataFrame:
-    """Everybody with manual labels, whether or not a fold that ran tests them (Fig. 11, 13)."""
+    """Every subject with manual labels, whether or not a fold that ran tests them (Fig. 11, 13)."""
     rows = [(one.id, one.age_years, one.cdr) for one in subjects if one.labelled]
     table = pd.DataFrame(rows, columns=["subject", "age_years", "cdr"])
     return table.astype({"age_years": float, "cdr": float})
@@ -147,8 +147,8 @@ def _analysis_fold(plan: Plan, ledger: Ledger) -> int:
     chosen = plan.experiment.grid.analysis_fold
     if chosen != "auto":
         return chosen
-    found = _analysis_facts(plan, ledger)
-    return int(found["fold"]) if found else -1
+    facts = _analysis_facts(plan, ledger)
+    return int(facts["fold"]) if facts else -1
 
 
 def _analysis_facts(plan: Plan, ledger: Ledger) -> dict[str, Any]:
@@ -160,17 +160,19 @@ def _analysis_facts(plan: Plan, ledger: Ledger) -> dict[str, Any]:
     return {}
 
 
-def _people_by_fold(plan: Plan, subjects: Iterable[Subject]) -> dict[int, int]:
-    """How many labelled people each fold tests; empty while the cohort is not prepared."""
+def _subjects_by_fold(plan: Plan, subjects: Iterable[Subject]) -> dict[int, int]:
+    """How many labelled subjects each fold tests; empty while the cohort is not prepared."""
     labelled = [one.id for one in subjects if one.labelled]
     if not labelled:
         return {}
     experiment = plan.experiment
-    made = folds(labelled, experiment.grid.folds, experiment.seed)
-    return {fold.index: len(fold.test_ids) for fold in made}
+    return {
+        fold.index: len(fold.test_ids)
+        for fold in folds(labelled, experiment.grid.folds, experiment.seed)
+    }
 
 
-def _expected(plan: Plan, ledger: Ledger, people_by_fold: Mapping[int, int]) -> pd.DataFrame:
+def _expected(plan: Plan, ledger: Ledger, subjects_by_fold: Mapping[int, int]) -> pd.DataFrame:
     """The planned cells, as `completeness.missing_cells` wants them."""
     analysis_fold = _analysis_fold(plan, ledger)
     rows = [
@@ -180,7 +182,7 @@ def _expected(plan: Plan, ledger: Ledger, people_by_fold: Mapping[int, int]) -> 
             "labels": task.cell.labels,
             "arm": task.cell.arm.name,
             "set": _SETS[task.stage],
-            "people": 0 if task.cell.fold is None else people_by_fold.get(task.cell.fold, 0),
+            "planned": 0 if task.cell.fold is None else subjects_by_fold.get(task.cell.fold, 0),
             "stale": _why_stale(task, ledger),
         }
         for task in plan.tasks
@@ -206,9 +208,9 @@ def _is_paper_data(experiment: Experiment, subjects: Iterable[Subject]) -> bool:
     cohort = experiment.cohort
     if cohort.images.kind != "oasis" or cohort.roi.voxel_mm != 1.0:
         return False
-    people = list(subjects)
-    found = sum(one.labelled for one in people), sum(one.in_pool for one in people)
-    return not people or found == (LABELLED_PEOPLE, POOL_IMAGES)
+    everyone = list(subjects)
+    numbers = sum(one.labelled for one in everyone), sum(one.in_pool for one in everyone)
+    return not everyone or numbers == (LABELLED_PEOPLE, POOL_IMAGES)
 
 
 def _meta(plan: Plan, ledger: Ledger, subjects: Iterable[Subject]) -> Meta:

@@ -63,12 +63,12 @@ def pictures_of(files: pd.DataFrame) -> list[Picture]:
 
 def quality_of(files: pd.DataFrame) -> pd.DataFrame:
     """All `quality.csv` among `planned_files` as one table, with the cell."""
-    found = files[files["there"] & (files["kind"] == "quality")]
+    tables_there = files[files["there"] & (files["kind"] == "quality")]
     tables = [
         pd.read_csv(row["path"]).assign(
             **{name: row[name] for name in ("seed", "fold", "labels", "group")}
         )
-        for row in found.to_dict("records")
+        for row in tables_there.to_dict("records")
     ]
     return pd.concat(tables) if tables else pd.DataFrame()
 

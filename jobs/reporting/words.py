@@ -49,7 +49,7 @@ def reference_rule(references: References) -> str:
         n = references.atlases
         most = "one labelled subject" if n == 1 else f"at most {n} labelled subjects"
         return (
-            "The references are no manual labels: they are made by multi-atlas label propagation "
+            "The references are not manual labels but the result of multi-atlas label propagation "
             f"(SyN, joint label fusion) from {most}, nearest in age first and never the same "
             "person, in the place of the paper's MALPEM."
         )

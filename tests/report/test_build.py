@@ -219,7 +219,7 @@ def test_a_report_with_results_is_not_replaced_by_one_without(
     summary, _ = _build(tmp_path, pd.DataFrame(), stale, meta, labelled)
     assert not summary.complete
     assert "38 are stale: gan.phase_3.images was 24, is 40." in summary.state
-    assert summary.state.endswith("The report of before was kept.")
+    assert summary.state.endswith("The previous report is left in place.")
     assert summary.state in caplog.text
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == before
 

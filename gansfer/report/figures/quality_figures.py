@@ -67,11 +67,11 @@ def quality_figure(path: Path, table: pd.DataFrame) -> None:
         panels = figure.subplots(2, 3, sharex=True)
         for axes, measure in zip(panels.T.ravel(), SUMMARY, strict=True):
             for labels in counts:
-                found = [by_key.get((labels, phase, measure)) for phase in REAL_AND_PHASES]
-                places = [place for place, one in enumerate(found) if one is not None]
+                values = [by_key.get((labels, phase, measure)) for phase in REAL_AND_PHASES]
+                places = [place for place, one in enumerate(values) if one is not None]
                 axes.plot(
                     places,
-                    [one[0] for one in found if one is not None],
+                    [one[0] for one in values if one is not None],
                     marker="o",
                     ms=4,
                     lw=1.4,
@@ -106,13 +106,13 @@ def area_figure(path: Path, table: pd.DataFrame, structures: Sequence[str]) -> N
         axes = figure.subplots()
         for place, structure in enumerate(structures):
             for phase, colour in zip(REAL_AND_PHASES, _PHASE_COLOURS, strict=True):
-                found = [
+                values = [
                     by_key.get((labels, phase, f"area_mm2_p{p:02d}", structure))
                     for p in (5, 25, 50, 75, 95)
                 ]
-                if any(one is None for one in found):
+                if any(one is None for one in values):
                     continue
-                low, first, median, third, high = (one[0] for one in found if one is not None)
+                low, first, median, third, high = (one[0] for one in values if one is not None)
                 y = place + 0.19 * (phase - 1.5)
                 axes.plot([low, high], [y, y], color=colour, lw=1)
                 axes.plot([first, third], [y, y], color=colour, lw=3.2, solid_capstyle="butt")

@@ -1,1 +1,1 @@
-"""The report's page: sections made from tables and figures."""
+"""The report's page: sections with tables and figures."""

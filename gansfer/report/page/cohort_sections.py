@@ -41,7 +41,7 @@ def cohort_section(
     n = compared.cohort_pairs["subject"].nunique()
     text = [
         "The analysis fold's models segment the full cohort; the overlap with its reference "
-        f"segmentations shows how they do on older and more affected people. {n} subjects. "
+        f"segmentations shows how they perform on older and more affected subjects. {n} subjects. "
         f"{meta['analysis_reason']} {meta['reference']}".rstrip()
     ]
     parts: list[Part] = [_overall_table(compared)]
@@ -187,7 +187,7 @@ def _table_ii(table: pd.DataFrame, meta: Meta) -> Table:
         f"cross-validation repeated {repeats} times. p: augmented against baseline on the same "
         "splits, by the corrected resampled t-test over all splits (Nadeau and Bengio); bold below "
         f"{level:g}. Naive p: the paper's two-tailed t-test over the {repeats} repeats, which "
-        "takes overlapping splits for independent ones and so finds too much. "
+        "treats overlapping splits as independent and so finds too many differences. "
         f"{marks if ('accuracy', 'reference', 0) in by_cell else ''}All p values:",
         ["", *(f"N = {labels}" for labels in counts)],
         lines,

@@ -1,6 +1,6 @@
 """The report as one self-contained HTML page: pictures inside, no script, nothing fetched.
 
-A page is made of sections, a section of parts: tables, images, galleries, terms and bullets. What
+A page consists of sections, a section of parts: tables, images, galleries, terms and bullets. What
 they say is decided in `*_sections.py`. How they look stands in the Jinja2 templates beside this
 file, one for the page and one for each kind of part (`table.html.j2` draws a `Table`), and in the
 style sheet `page.css`.
@@ -101,7 +101,7 @@ Part = Table | Image | Gallery | Terms | Bullets
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, some sentences and some parts."""
+    """A heading, sentences and parts."""
 
     title: str
     text: Sequence[str]

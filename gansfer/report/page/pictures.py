@@ -1,4 +1,4 @@
-"""The pictures that the stages made, chosen and captioned for the page."""
+"""The pictures that the stages drew, chosen and captioned for the page."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _KINDS: dict[Kind, tuple[str, str]] = {
         "Slices drawn from the averaged generator, structures outlined.",
     ),
     "latents": (
-        "Latents that began most alike (paper: Fig. 7)",
-        "The nine latents whose slices after phase 1 are the most alike of those searched, after "
-        "each phase. How alike they are is above the picture, beside random pairs.",
+        "Latents whose slices were most similar after phase 1 (paper: Fig. 7)",
+        "The nine latents whose slices after phase 1 are the most similar of those searched, after "
+        "each phase. Their similarity, and that of random pairs, is given above the picture.",
     ),
     "embedding": (
         "Real and generated slices (paper: Fig. 6)",
@@ -47,7 +47,7 @@ _KINDS: dict[Kind, tuple[str, str]] = {
     ),
     "nearest": (
         "Generated slices nearest to a real one",
-        "The kept slices that come nearest to any slice the GAN saw, each above that slice.",
+        "The retained slices nearest to any slice that the GAN saw, each above that slice.",
     ),
     "segmentations": (
         "Segmentations of test subjects",
@@ -65,7 +65,7 @@ _CHOICE = (
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG that a stage made, and the cell that it belongs to (None: to none in particular)."""
+    """A PNG that a stage drew, and the cell that it belongs to (None: to none in particular)."""
 
     kind: Kind
     path: Path

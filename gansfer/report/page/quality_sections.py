@@ -29,7 +29,7 @@ def quality_section(
             figure_image(
                 figures["synthetic_quality"],
                 "Synthetic slices by phase.",
-                "As in the table above; “real” is one half of the people against the other. "
+                "As in the table above; “real” is one half of the subjects against the other. "
                 "SWD: lower is nearer; the others: higher is better. No test. Not in the paper.",
             )
         )
@@ -48,8 +48,8 @@ def quality_section(
             )
         )
     text = (
-        "Are the synthetic slices real enough, do they vary as people do, and are any of them "
-        "copies of a patient? Measured on the slices that the filter kept."
+        "Are the synthetic slices real enough, do they vary as subjects do, and are any of them "
+        "copies of a patient? Measured on the slices that the filter retained."
     )
     return Section("Quality of the synthetic slices", [text], parts)
 
@@ -60,11 +60,11 @@ def _quality_table(tables: QualityTables) -> Table:
     rows = []
     for labels in label_counts(tables.synthetic_quality):
         for phase in REAL_AND_PHASES:
-            found = [by_key.get((labels, phase, measure)) for measure in SUMMARY]
-            if all(one is None for one in found):
+            values = [by_key.get((labels, phase, measure)) for measure in SUMMARY]
+            if all(one is None for one in values):
                 continue
-            cells = [ABSENT if one is None else number(one[0], 2) for one in found]
-            n_cells = min(one[1] for one in found if one is not None)
+            cells = [ABSENT if one is None else number(one[0], 2) for one in values]
+            n_cells = min(one[1] for one in values if one is not None)
             name = Cell(f"N = {labels}, {_ROW_NAMES[phase]}")
             rows.append([name, *cells, _cells(n_cells, planned[labels])])
     return Table(
@@ -73,7 +73,7 @@ def _quality_table(tables: QualityTables) -> Table:
         "mean over the scales of a Laplacian pyramid, in deviations of the real patches; MR "
         "against all images that the GAN saw, label masks against the labelled ones. Precision, "
         "recall, density and coverage: 5 neighbours in 32 principal components of real MR slices. "
-        "“Real and real”: one half of the people against the other. No test. Not in the paper.",
+        "“Real and real”: one half of the subjects against the other. No test. Not in the paper.",
         ["", *(TITLES[measure] for measure in SUMMARY), "cells"],
         rows,
         "tables/synthetic_quality.csv",
@@ -115,9 +115,9 @@ def _memorisation_table(tables: QualityTables) -> Table:
         "Euclidean distance (z-scores) of synthetic slices to the nearest real one that the GAN "
         "saw, labelled or not, beside that of real slices to the nearest of another person. "
         "Nearer: synthetic slices below the 1st percentile of the latter; about "
-        f"{percent(0.01)} would be new people. A slice that is smoother than a scan is nearer to "
-        "everything, so look at the pairs too. Not in the paper.",
-        ["", "synthetic, median", "people, median", "people, 1st percentile", "nearer", "cells"],
+        f"{percent(0.01)} would be expected of new subjects. A slice that is smoother than a scan "
+        "is nearer to everything, so look at the pairs too. Not in the paper.",
+        ["", "synthetic, median", "real, median", "real, 1st percentile", "nearer", "cells"],
         rows,
         "tables/synthetic_memorisation.csv",
     )
@@ -131,25 +131,25 @@ def _label_table(tables: QualityTables, structures: Sequence[str]) -> Table:
     for structure in structures:
         cells = [Cell(structure_title(structure))]
         for labels in counts:
-            real, made = (
+            real, synthetic = (
                 by_key.get((labels, phase, "volume_mm3", structure)) for phase in (0, _PHASE_SHOWN)
             )
             shift, dice = (
                 by_key.get((labels, _PHASE_SHOWN, measure, structure))
                 for measure in ("centroid_shift_mm", "dice_with_nearest")
             )
-            if real is None or made is None or not real[0] > 0:
+            if real is None or synthetic is None or not real[0] > 0:
                 cells.append(ABSENT)
                 continue
-            whole = made[1] >= planned[labels]
+            whole = synthetic[1] >= planned[labels]
             notes = [
-                "" if whole else f"{made[1]} of {planned[labels]} cells",
+                "" if whole else f"{synthetic[1]} of {planned[labels]} cells",
                 "" if shift is None else f"{shift[0]:.1f} mm off",
                 "" if dice is None else f"Dice {dice[0]:.2f}",
             ]
             cells.append(
                 Cell(
-                    f"{100 * made[0] / real[0]:.0f}\N{NO-BREAK SPACE}%",
+                    f"{100 * synthetic[0] / real[0]:.0f}\N{NO-BREAK SPACE}%",
                     ", ".join(note for note in notes if note),
                     "" if whole else "partial",
                 )

@@ -27,7 +27,7 @@ from gansfer.report.tables.rows import Row, label_counts, rows_by, segmenter_arm
 
 def facts(results: Results, meta: Meta) -> list[Fact]:
     """How much is there: subjects, label counts and computing time."""
-    subjects = len(results.test_people)
+    subjects = len(results.test_subjects)
     counts = ", ".join(map(str, results.label_counts))
     shown = [Fact("Test subjects", str(subjects), f"label counts {counts}")]
     if len(results.cohort):
@@ -76,8 +76,8 @@ def key_section(results: Results, meta: Meta, figures: Mapping[str, Path]) -> Se
             figure_image(
                 figures["dsc_by_ratio"],
                 "Overall Dice by ratio and label count (paper: Fig. 8).",
-                f"Mean over the {len(results.test_people)} test subjects with its standard error; "
-                "an arm that lacks some of them is not drawn; an open marker lacks a seed. "
+                f"Mean over the {len(results.test_subjects)} test subjects with its standard "
+                "error; an arm that lacks some of them is not drawn; an open marker lacks a seed. "
                 "Right: synthetic slices alone. No test.",
             )
         )

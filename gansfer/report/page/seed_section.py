@@ -21,7 +21,8 @@ def seed_section(results: Results, figures: Mapping[str, Path]) -> Section | Non
         return None
     text = (
         "The whole experiment was run from several seeds: other first weights, latents and "
-        "batches, the same people and folds. A gain that is no larger than this spread may be luck."
+        "batches, the same subjects and folds. A gain that is no larger than this spread may be "
+        "luck."
     )
     parts: list[Part] = [_spread_table(results.seed_spread)]
     if "seed_spread" in figures:

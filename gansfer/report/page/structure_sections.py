@@ -132,8 +132,8 @@ def distance_section(
     table_part = Table(
         "95 % Hausdorff distance, below it the mean surface distance (mm).",
         "Medians over the test subjects, by label count; * augmented. A structure that was not "
-        f"found at all is missed and counts as infinitely far ({INFINITY}); a subject without it "
-        "in the reference is empty and left out. Not in the paper. Every arm:",
+        f"predicted at all is missed and counts as infinitely far ({INFINITY}); a subject without "
+        "it in the reference is empty and left out. Not in the paper. Every arm:",
         ["", *(group_name((labels, arm != "baseline")) for labels, arm in columns)],
         rows,
         "tables/surface_distances.csv",

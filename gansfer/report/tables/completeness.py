@@ -18,36 +18,36 @@ def missing_cells(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame
     Args:
         metrics: the metrics.
         expected: the planned cells: seed, fold (-1: to be chosen), labels, arm, set; if known also
-            people (how many the cell is to measure; 0: nobody knows) and stale (why what is there
+            planned (subjects that the cell is to measure; 0: unknown) and stale (why what is there
             does not count; else empty).
 
     Returns:
-        Columns seed, fold, labels, arm, set, stale, subjects, subjects_expected (0: nobody knows).
+        Columns seed, fold, labels, arm, set, stale, subjects, subjects_expected (0: unknown).
     """
     planned = _planned_cells(metrics, expected)
     lacking = planned["subjects"].eq(0) | planned["subjects"].lt(planned["subjects_expected"])
     return planned[lacking].sort_values(list(CELL)).reset_index(drop=True)
 
 
-def people_by_arm(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
-    """How many people each arm has of those that it is to have, over all of its folds.
+def subjects_by_arm(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
+    """How many subjects each arm has of those planned, over all of its folds.
 
-    A person counts who is there at one seed or more.
+    A subject counts that is there at one seed or more.
 
     Args:
         metrics: the metrics.
         expected: the planned cells, as of `missing_cells`.
 
     Returns:
-        Columns labels, arm, set, n_people, n_planned (of the folds that anybody knows), whole.
+        Columns labels, arm, set, n_subjects, n_planned (of the folds where it is known), whole.
     """
     fold = ["labels", "arm", "set", "fold"]
     planned = _planned_cells(metrics, expected).groupby(fold)["subjects_expected"].max()
     there = metrics.groupby(fold)["subject"].nunique().reindex(planned.index, fill_value=0)
-    folds = pd.DataFrame({"n_people": there, "n_planned": planned})
+    folds = pd.DataFrame({"n_subjects": there, "n_planned": planned})
     folds["whole"] = (there > 0) & (there >= planned)
     arms = folds.groupby(["labels", "arm", "set"])
-    return arms.agg({"n_people": "sum", "n_planned": "sum", "whole": "all"}).reset_index()
+    return arms.agg({"n_subjects": "sum", "n_planned": "sum", "whole": "all"}).reset_index()
 
 
 def _planned_cells(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
@@ -57,14 +57,14 @@ def _planned_cells(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFram
     shared = ["seed", "fold", "set"]
     everyone = metrics.groupby(shared)["subject"].nunique().rename("subjects_expected")
     stale = expected.get("stale", "")
-    people = expected.get("people", 0)
-    planned = expected[cell].assign(stale=stale, people=people).drop_duplicates(cell)
+    subjects_planned = expected.get("planned", 0)
+    planned = expected[cell].assign(stale=stale, planned=subjects_planned).drop_duplicates(cell)
     planned = planned.join(subjects, on=cell).join(everyone, on=shared)
     planned[["subjects", "subjects_expected"]] = (
         planned[["subjects", "subjects_expected"]].fillna(0).astype(int)
     )
-    planned["subjects_expected"] = planned[["subjects_expected", "people"]].max(axis=1)
-    return planned.drop(columns="people")
+    planned["subjects_expected"] = planned[["subjects_expected", "planned"]].max(axis=1)
+    return planned.drop(columns="planned")
 
 
 def completeness_line(

@@ -4,8 +4,8 @@ Legend: `metrics` has one row a measured value, with columns seed, fold, labels 
 labelled images), arm, set ("test" or "cohort"), subject, age_years, cdr, structure ("overall",
 "mean" or a structure), metric and value (NaN: excluded, such as an empty reference).
 `by_subject` has one row a (labels, arm, structure, subject): seeds (and folds) averaged first, so
-that n always counts people. Every mean comes with its n; arms are compared on the same people and
-at the same seeds.
+that n always counts subjects. Every mean comes with its n; arms are compared on the same subjects
+and at the same seeds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pandas as pd
 
 from gansfer.errors import UserError
 from gansfer.report.tables.arms import ablation_arms
-from gansfer.report.tables.completeness import people_by_arm
+from gansfer.report.tables.completeness import subjects_by_arm
 from gansfer.report.tables.paper import ABLATION_PERCENT
 from gansfer.report.tables.rows import in_order
 from gansfer.report.tables.seed_tables import at_equal_seeds, compared_rows
@@ -42,7 +42,7 @@ AGE_EDGES_YEARS = (0, 30, 45, 60, 70, 80, 120)
 
 
 def checked(metrics: pd.DataFrame) -> pd.DataFrame:
-    """The metrics with the columns' types made sure of; an empty frame is welcome.
+    """The metrics with the types of its columns set; a frame may be empty.
 
     Raises:
         UserError: a column is missing.
@@ -112,8 +112,8 @@ def dsc_by_ratio(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns labels, arm, n_subjects, n_excluded, n_planned, cells, cells_expected, mean_dsc,
-        sd_dsc; one row for every planned (labels, arm). The mean is NaN where people are missing:
-        it would be of others than its neighbours'.
+        sd_dsc; one row for every planned (labels, arm). The mean is NaN where subjects are missing:
+        it would be over other subjects than its neighbours'.
     """
     table = values_by_subject(metrics, "test")
     table = table[table["structure"] == "overall"]
@@ -126,9 +126,9 @@ def dsc_by_ratio(metrics: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
     planned = expected.loc[expected["set"] == "test", cells].drop_duplicates()
     count = planned.groupby(["labels", "arm"]).size().rename("cells_expected")
     joined = summary.join(count, how="outer")
-    people = people_by_arm(metrics, expected)
-    people = people[people["set"] == "test"].set_index(["labels", "arm"])
-    joined = joined.join(people[["n_planned", "whole"]])
+    by_arm = subjects_by_arm(metrics, expected)
+    by_arm = by_arm[by_arm["set"] == "test"].set_index(["labels", "arm"])
+    joined = joined.join(by_arm[["n_planned", "whole"]])
     for name in ("n_subjects", "n_excluded", "n_planned", "cells", "cells_expected"):
         joined[name] = joined[name].fillna(0).astype(int)
     for name in ("mean_dsc", "sd_dsc"):
@@ -202,7 +202,7 @@ def by_cdr(metrics: pd.DataFrame, augmented: Mapping[int, str]) -> pd.DataFrame:
 def surface_distances(metrics: pd.DataFrame) -> pd.DataFrame:
     """Surface distances on the test subjects by label count, arm, structure and metric.
 
-    A structure that was not found at all is infinitely far away, so medians are given.
+    A structure that was not predicted at all is infinitely far away, so medians are given.
 
     Returns:
         Columns labels, arm, structure, metric ("hd95_mm", "asd_mm"), n_subjects, n_infinite,

@@ -1,6 +1,6 @@
 """What the cells' `quality.csv` files come to: means over the cells that have them, with counts.
 
-Phase 0 is real slices against those of other people: the mark that generated ones are judged by.
+Phase 0 is real slices against those of other subjects, by which generated ones are judged.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def best_on_test(
     """The paper's way: for each label count the ratio that is best on its test subjects.
 
     Args:
-        metrics: the metrics, of arms that lack nobody.
+        metrics: the metrics, of arms that lack no subject.
         expected: the planned cells: seed, fold, labels, arm, set.
         rule: "per_label_count", or one ratio such as "2:1" for all label counts.
     """
@@ -85,7 +85,7 @@ def without_test_subjects(
     """The fair way: no ratio is chosen by the subjects that it is then measured on.
 
     Args:
-        metrics: the metrics, of arms that lack nobody.
+        metrics: the metrics, of arms that lack no subject.
         expected: the planned cells: seed, fold, labels, arm, set.
         ratio_from_labels: label count -> ratio from that label count on, for label counts with
             one fold alone; the planned ratio that is nearest to it is taken.

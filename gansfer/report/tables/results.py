@@ -13,7 +13,7 @@ import pandas as pd
 from gansfer.report.tables import comparisons, volumes
 from gansfer.report.tables import overlap as tables
 from gansfer.report.tables.arms import is_ratio
-from gansfer.report.tables.completeness import missing_cells, people_by_arm
+from gansfer.report.tables.completeness import missing_cells, subjects_by_arm
 from gansfer.report.tables.ratio_choice import (
     PER_LABEL_COUNT,
     Choice,
@@ -107,7 +107,7 @@ class Results:
     best: Comparison | None
     ratios: Mapping[int, tuple[int, int]]
     labelled: pd.DataFrame
-    test_people: pd.DataFrame
+    test_subjects: pd.DataFrame
     cohort: pd.DataFrame
     seed: int
 
@@ -133,8 +133,8 @@ def compute(
     """
     metrics = tables.checked(metrics)
     seed = seed_for("report", meta["name"])
-    people = people_by_arm(metrics, expected)
-    whole = _of_whole_arms(metrics, people)
+    by_arm = subjects_by_arm(metrics, expected)
+    whole = _of_whole_arms(metrics, by_arm)
     best, fair = _choices(metrics, whole, expected, meta)
     cell = meta["ablation"]
     missing = missing_cells(metrics, expected)
@@ -154,10 +154,10 @@ def compute(
         surface_distances=tables.surface_distances(with_chosen(whole, fair)),
         fair=_compare(metrics, whole, fair, meta, seed),
         best=None if best == fair else _compare(metrics, whole, best, meta, seed),
-        ratios=_ratios(people),
+        ratios=_ratios(by_arm),
         labelled=labelled,
-        test_people=_people(metrics, "test"),
-        cohort=_people(metrics, "cohort"),
+        test_subjects=_subjects(metrics, "test"),
+        cohort=_subjects(metrics, "cohort"),
         seed=seed,
     )
 
@@ -214,28 +214,28 @@ def _compare(
     )
 
 
-def ages(people: pd.DataFrame) -> npt.NDArray[np.float64]:
+def ages(subjects: pd.DataFrame) -> npt.NDArray[np.float64]:
     """Known ages in years."""
-    return people["age_years"].dropna().to_numpy(np.float64)
+    return subjects["age_years"].dropna().to_numpy(np.float64)
 
 
-def _of_whole_arms(metrics: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
-    """The metrics without the test rows of arms that lack people: no mean is over holes."""
-    holed = people[~people["whole"] & people["set"].eq("test")]
+def _of_whole_arms(metrics: pd.DataFrame, by_arm: pd.DataFrame) -> pd.DataFrame:
+    """The metrics without the test rows of arms that lack subjects: no mean is over holes."""
+    holed = by_arm[~by_arm["whole"] & by_arm["set"].eq("test")]
     keys = set(holed[["labels", "arm", "set"]].itertuples(index=False, name=None))
     cells = zip(metrics["labels"], metrics["arm"], metrics["set"], strict=True)
     return metrics[np.array([cell not in keys for cell in cells], dtype=bool)]
 
 
-def _ratios(people: pd.DataFrame) -> dict[int, tuple[int, int]]:
+def _ratios(by_arm: pd.DataFrame) -> dict[int, tuple[int, int]]:
     """Label count -> ratios with all of their test subjects, and planned ones."""
-    ratios = people[people["set"].eq("test") & people["arm"].map(is_ratio).astype(bool)]
+    ratios = by_arm[by_arm["set"].eq("test") & by_arm["arm"].map(is_ratio).astype(bool)]
     return {
         int(rows["labels"].iloc[0]): (int(rows["whole"].sum()), len(rows))
         for _, rows in ratios.groupby("labels")
     }
 
 
-def _people(metrics: pd.DataFrame, set_name: str) -> pd.DataFrame:
+def _subjects(metrics: pd.DataFrame, set_name: str) -> pd.DataFrame:
     rows = metrics[metrics["set"] == set_name]
     return rows.groupby("subject", as_index=False)[["age_years", "cdr"]].first()

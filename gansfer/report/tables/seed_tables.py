@@ -1,7 +1,7 @@
 """Several seeds of one grid: how far they spread, and comparisons at equal seeds.
 
 Legend as in `overlap.py`. A seed is the whole experiment run once more: other networks and other
-batches, the same people and folds.
+batches, the same subjects and folds.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def dsc_by_seed(
 
     Returns:
         Columns labels, arm, seed, n_folds, n_subjects, dsc. A seed that lacks any planned fold of
-        a (labels, arm), or a subject of one, has no row: it would be a mean over other people.
+        a (labels, arm), or a subject of one, has no row: it would be a mean over other subjects.
     """
     cell = ["labels", "arm", "seed"]
     planned = expected[expected["set"] == "test"].drop_duplicates([*cell, "fold"])
@@ -52,8 +52,8 @@ def dsc_by_seed(
     ]
     folds = rows.groupby([*cell, "fold"])["value"].agg(["mean", "count"]).reset_index()
     seeds = folds.groupby(cell).agg(dsc=("mean", "mean"), n_subjects=("count", "sum"))
-    found = whole.join(seeds, how="inner").reset_index()
-    return found[[*cell, "n_folds", "n_subjects", "dsc"]]
+    complete = whole.join(seeds, how="inner").reset_index()
+    return complete[[*cell, "n_folds", "n_subjects", "dsc"]]
 
 
 def seed_spread(by_seed: pd.DataFrame, expected: pd.DataFrame) -> pd.DataFrame:
@@ -119,10 +119,10 @@ def at_equal_seeds(rows: pd.DataFrame, groups: Sequence[str]) -> pd.DataFrame:
         return rows
     there = rows[["subject", "seed", *groups]].drop_duplicates()
     wanted = there.drop_duplicates(["subject", *groups]).groupby("subject").size()
-    found = there.groupby(["subject", "seed"]).size().rename("found").reset_index()
-    found["wanted"] = found["subject"].map(wanted)
-    found["most"] = found.groupby("subject")["found"].transform("max")
-    fullest = found[found["found"] == found["most"]]
+    seeds = there.groupby(["subject", "seed"]).size().rename("present").reset_index()
+    seeds["wanted"] = seeds["subject"].map(wanted)
+    seeds["most"] = seeds.groupby("subject")["present"].transform("max")
+    fullest = seeds[seeds["present"] == seeds["most"]]
     first = ~fullest.duplicated("subject")
-    kept = fullest[first | (fullest["found"] == fullest["wanted"])]
-    return rows.merge(kept[["subject", "seed"]], on=["subject", "seed"])
+    chosen = fullest[first | (fullest["present"] == fullest["wanted"])]
+    return rows.merge(chosen[["subject", "seed"]], on=["subject", "seed"])

@@ -110,11 +110,11 @@ def test_a_filter_that_keeps_all_has_no_picture_of_rejected_slices(tmp_path: Pat
 def test_the_plan_knows_how_many_people_a_fold_tests(tmp_path: Path) -> None:
     trial = Trial.make(tmp_path)
     people = [Subject(f"p{i}", labelled=i < 7) for i in range(9)]
-    found = aggregate._people_by_fold(trial.plan, people)
+    found = aggregate._subjects_by_fold(trial.plan, people)
     assert sorted(found.values()) == [3, 4]
-    assert aggregate._people_by_fold(trial.plan, []) == {}
+    assert aggregate._subjects_by_fold(trial.plan, []) == {}
     expected = aggregate._expected(trial.plan, trial.ledger(), found)
-    assert set(expected.loc[expected["set"] == "test", "people"]) == {found[0]}
+    assert set(expected.loc[expected["set"] == "test", "planned"]) == {found[0]}
 
 
 def test_the_console_has_a_dash_for_an_arm_that_lacks_people(tmp_path: Path) -> None:

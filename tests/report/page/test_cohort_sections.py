@@ -131,7 +131,7 @@ def test_every_labelled_person_is_in_the_figures_of_the_cohort(
     for name in ("dsc_by_ratio_figure", "per_structure_figure", "box_figure"):
         monkeypatch.setattr(figures, name, lambda *_: None)
     figures.draw_figures(tmp_path, results, meta)
-    assert len(results.test_people) == 12
+    assert len(results.test_subjects) == 12
     untested = {22.0, 23.0, 24.0, 25.0}  # of the fixture: in no fold that ran
     assert untested < set(drawn["dsc_by_age"][2]) and untested < set(drawn["difference_by_age"][3])
     assert drawn["dsc_by_cdr"][2] == {0.0: 12, 2.0: 4}
