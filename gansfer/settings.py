@@ -294,11 +294,6 @@ class AnalysisSettings(Settings):
         description="SD of the Gaussian kernel of Fig. 11, 12; paper silent: about where they bend",
     )
 
-    @field_validator("best_ratio")
-    @classmethod
-    def _is_a_rule_or_ratio(cls, value: str) -> str:
-        return value if value == "per_label_count" else _checked_ratio(value)
-
     @field_validator("ratio_from_labels")
     @classmethod
     def _covers_all_label_counts(cls, ratios: dict[int, str]) -> dict[int, str]:

@@ -11,7 +11,6 @@ from gansfer.settings import AnalysisSettings
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"best_ratio": "2to1"}, "ratio '2to1' is not of the form real:synthetic"),
         ({"ratio_from_labels": {1: "0:1"}}, "ratio '0:1' is not of the form real:synthetic"),
         ({"ratio_from_labels": {6: "10:1"}}, "no ratio for 1, where it must begin"),
     ],
@@ -24,5 +23,5 @@ def test_ratios_of_the_analysis_are_checked_before_anything_runs(
 
 
 def test_the_rule_for_one_fold_is_in_the_order_of_label_counts() -> None:
-    settings = AnalysisSettings(ratio_from_labels={12: "100:1", 1: "2:1"}, best_ratio="10:1")
+    settings = AnalysisSettings(ratio_from_labels={12: "100:1", 1: "2:1"})
     assert list(settings.ratio_from_labels.items()) == [(1, "2:1"), (12, "100:1")]
