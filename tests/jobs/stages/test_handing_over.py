@@ -8,13 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
+from gansfer.cohort.training_data import labelled_folds
+from gansfer.gan.networks import build_generator
 from gansfer.progress import Silent
 from gansfer.settings import EncodingSettings, GanSettings, SegmenterSettings, SynthesisSettings
 from gansfer.synthesis.synthetic_sets import SyntheticSet, read_synthetic, write_synthetic
 from jobs.experiment.arms import Arm
+from jobs.experiment.plan import Cell
 from jobs.stages import describe, synthesise, train_gan, train_segmenter
-from jobs.stages.inputs import cell_labelling, read_code
+from jobs.stages.inputs import cell_labelling, read_code, read_generator, roles_of
 from jobs.store.task_files import TaskFiles
 from tests.three_subjects import (
     EIGHTH_CODE,
@@ -109,6 +114,34 @@ def test_synthesis_knows_the_pool_and_keeps_the_percentile(
         assert made.score_k == pytest.approx([0.0, phase] * 4, abs=1e-3)
         assert made.kept_k.tolist() == [True, False] * 4
         assert made.slice_index_k.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+@pytest.mark.parametrize("fold", [0, 1, 2])
+def test_roles_are_those_of_the_cells_fold_and_group(fold: int, exclude: bool) -> None:
+    cohort: Any = three_subjects()
+    experiment: Any = SimpleNamespace(
+        seed=4,
+        grid=SimpleNamespace(folds=3, group_size=1),
+        cohort=SimpleNamespace(exclude_test_from_unlabelled=exclude),
+    )
+    roles = roles_of(experiment, cohort, Cell(0, fold, 2, 1))
+    wanted = labelled_folds(cohort.subjects, 3, 4)[fold]
+    assert (roles.test_ids, roles.training_ids) == (wanted.test_ids, wanted.train_ids)
+    assert roles.group_ids == wanted.train_ids[1:]
+    assert (roles.test_ids[0] in roles.pool_ids) != exclude
+
+
+def test_the_generator_is_that_of_the_phase(tmp_path: Path) -> None:
+    context = context_of(tmp_path)
+    (gan,) = context.files_needed("train_gan")
+    for phase in (1, 2, 3):
+        state = build_generator(context.experiment.gan, 16, 3, seed=phase).state_dict()
+        gan.phase(phase).folder.mkdir(parents=True)
+        save_file(state, gan.phase(phase).generator)
+    read = read_generator(context, 2).state_dict()
+    wanted = build_generator(context.experiment.gan, 16, 3, seed=2).state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in read.items())
 
 
 def test_what_is_described_is_compared_with_each_real_slice_once() -> None:
