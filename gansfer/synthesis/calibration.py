@@ -90,6 +90,9 @@ def calibrated_fractions(
         rule: the other numbers of the postprocessing.
     """
     n_structures = contrast_kshw.shape[1]
+    some_k = label_khw.any(axis=(1, 2))  # without labels there is nothing to keep
+    image_khw, contrast_kshw = image_khw[some_k], contrast_kshw[some_k]
+    label_khw, slice_index_k = label_khw[some_k], slice_index_k[some_k]
     dsc_fs = np.array(
         [
             structure_dsc(

@@ -100,12 +100,13 @@ def test_contrast_to_white_matter_itself_loses_half_of_the_pallidum(
 def test_calibration_takes_the_largest_fraction_that_keeps_the_labels(
     subjects: list[PreparedSubject],
 ) -> None:
-    steps, label_khw, rule = path(subjects)
+    closer = EncodingSettings(least_contrast=0.25)
+    steps, label_khw, rule = path(subjects, encoding=closer)
     fraction_s = np.asarray(rule.binarise_fraction)
     assert fraction_s.shape == (N_STRUCTURES,)
     assert fraction_s.max() == 0.5
     assert 0.05 <= fraction_s.min() < 0.5
     kept_s = structure_dsc(steps.label_khw, label_khw, N_STRUCTURES)
-    lowest, _, _ = path(subjects, SynthesisSettings(binarise_fraction=0.05))
+    lowest, _, _ = path(subjects, SynthesisSettings(binarise_fraction=0.05), closer)
     best_s = structure_dsc(lowest.label_khw, label_khw, N_STRUCTURES)
     assert (kept_s >= best_s - 0.0051).all()
