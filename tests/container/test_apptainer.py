@@ -46,7 +46,7 @@ def test_job_needs_no_network_and_leaves_home_empty(
     home, local = tmp_path / "home", tmp_path / "local"
     home.mkdir()
     local.mkdir()
-    job = ("bash", PROJECT / "jobs" / "in_job.sh", "3", apptainer, "test", image)
+    job = ("bash", PROJECT / "jobs" / "slurm" / "in_job.sh", "3", apptainer, "test", image)
     environment = {**os.environ, "HOME": str(home), "SLURM_JOB_ID": "1", "TMPDIR": str(local)}
     said = run(*alone, *job, env=environment)
     assert "report: " in said

@@ -48,5 +48,6 @@ def test_dockerfile_builds_and_its_smoke_runs(buildah: Callable[..., str], tmp_p
     container = buildah("from", "--pull-never", IMAGE).strip().splitlines()[-1]
     inside = buildah("run", container, "--", "sh", "-c", "id -un; test -w /opt/gansfer || echo ro")
     assert inside.split() == ["gansfer", "ro"]
-    smoke = "gansfer run /opt/gansfer/share/gansfer/smoke.yaml && ls runs/smoke/report"
+    run = "GANSFER_STORAGE=$PWD/runs gansfer run /opt/gansfer/share/gansfer/smoke.yaml"
+    smoke = f"{run} && ls runs/smoke/report"
     assert "index.html" in buildah("run", container, "--", "sh", "-c", smoke)
