@@ -30,10 +30,12 @@ from gansfer.gan.schedule import (
     IMAGE,
     JOINT,
     LABEL,
+    Schedule,
     phase_1_schedule,
     phase_2_schedule,
     phase_3_schedule,
 )
+from gansfer.gan.skipping import skipped_by_network
 from gansfer.gan.steps import Critic, Gan, SkippingAdam
 from gansfer.gan.training import train
 from gansfer.progress import Watch
@@ -54,11 +56,14 @@ class PhaseResult:
         generator_state: weights of the generator's moving average.
         critics: weights of each critic, by name ("joint", "image", "label").
         records: losses by step, plain numbers.
+        skipped_updates: by network, updates skipped because their gradient was not finite, and
+            all that the phase made.
     """
 
     generator_state: Weights
     critics: dict[str, Weights]
     records: list[dict[str, Any]]
+    skipped_updates: dict[str, tuple[int, int]]
 
 
 def train_phase_1(
@@ -92,8 +97,9 @@ def train_phase_1(
         settings, JOINT, [labelled_nchw], slice(None), seed_for(seed, JOINT), device=device
     )
     gan = _gan(settings, generator, [joint], seed, device)
-    train(gan, phase_1_schedule(settings, slice_px), store=store, watch=watch)
-    return _result(gan)
+    schedule = phase_1_schedule(settings, slice_px)
+    train(gan, schedule, store=store, watch=watch)
+    return _result(gan, schedule)
 
 
 def train_phase_2(
@@ -127,8 +133,9 @@ def train_phase_2(
     image = _critic(settings, IMAGE, [images_n1hw], _MR, seed_for(seed, IMAGE), device=device)
     generator = load_generator(settings, slice_px, generator_state)
     gan = _gan(settings, generator, [image], seed, device)
-    train(gan, phase_2_schedule(settings, slice_px), store=store, watch=watch)
-    return _result(gan)
+    schedule = phase_2_schedule(settings, slice_px)
+    train(gan, schedule, store=store, watch=watch)
+    return _result(gan, schedule)
 
 
 def train_phase_3(
@@ -181,8 +188,9 @@ def train_phase_3(
     )
     generator = load_generator(settings, slice_px, generator_state)
     gan = _gan(settings, generator, [image, label], seed, device)
-    train(gan, phase_3_schedule(settings, slice_px), store=store, watch=watch)
-    return _result(gan)
+    schedule = phase_3_schedule(settings, slice_px)
+    train(gan, schedule, store=store, watch=watch)
+    return _result(gan, schedule)
 
 
 def _critic(
@@ -230,11 +238,13 @@ def _adam(settings: GanSettings, network: nn.Module) -> SkippingAdam:
     )
 
 
-def _result(gan: Gan) -> PhaseResult:
+def _result(gan: Gan, schedule: Schedule) -> PhaseResult:
+    skipped = skipped_by_network(gan.records)
     return PhaseResult(
         generator_state=_on_cpu(gan.average),
         critics={name: _on_cpu(critic.network) for name, critic in gan.critics.items()},
         records=gan.records,
+        skipped_updates={name: (n, schedule.updates[name]) for name, n in skipped.items()},
     )
 
 

@@ -28,6 +28,7 @@ from gansfer.report.page.structure_sections import (
     structure_section,
 )
 from gansfer.report.page.table_pictures import draw_tables
+from gansfer.report.page.training_parts import failed_quality_line, training_parts
 from gansfer.report.tables.completeness import completeness_line, missing_files, missing_in_words
 from gansfer.report.tables.quality_tables import quality_tables
 from gansfer.report.tables.results import BEST_FOLDER, Meta, Results, compute
@@ -54,7 +55,7 @@ class ReportSummary:
     Attributes:
         index: the page.
         complete: nothing that was planned is missing.
-        state: the page's first line.
+        state: the page's first lines.
         missing: one phrase for each (label count, arm, set) with missing folds, and for files.
     """
 
@@ -121,6 +122,7 @@ def build_report(
     ]
     sections = _sections(results, meta, figures, pictures, phrases, about_synthetic)
     written += draw_tables(folder, sections)
+    failed = failed_quality_line(meta.get("failed_quality", ()))
     page = Page(
         title=f"{meta['name']}: segmenting with few labels",
         state=state,
@@ -133,10 +135,11 @@ def build_report(
         sections=sections,
         footer="After Bowles, Gunn, Hammers and Rueckert, “GANsfer Learning: Combining labelled "
         "and unlabelled data for GAN based data augmentation” (2018).",
+        failed=failed,
     )
     write_page(index, page)
     _remove_stale(folder, set(written))
-    return ReportSummary(index, not phrases, state, phrases)
+    return ReportSummary(index, not phrases, f"{state} {failed}".strip(), phrases)
 
 
 def _lead(meta: Meta, expected: pd.DataFrame) -> list[str]:
@@ -182,6 +185,7 @@ def _sections(
     if meta["wall_s"]:
         times = [(stage, duration(seconds)) for stage, seconds in meta["wall_s"].items()]
         parts.append(Terms(times, "Computing time by stage"))
+    parts += training_parts(meta)
     parts.append(Terms(list(meta["versions"].items()), "Versions"))
     fold = "none yet" if meta["analysis_fold"] is None else f"fold {meta['analysis_fold']}"
     choices = [

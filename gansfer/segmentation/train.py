@@ -219,8 +219,20 @@ class _Run:
         self.optimiser.load(state["optimiser"])
 
     def result(self) -> TrainResult:
-        """Settle the batch statistics and hand over."""
+        """Settle the batch statistics and hand over.
+
+        Raises:
+            UserError: a weight is not finite: the last update's gradient was not.
+        """
         self.net.settle(self.iteration)
+        broken = [
+            name for name, value in self.net.state_dict().items() if not value.isfinite().all()
+        ]
+        if broken:
+            raise UserError(
+                f"segmenter: {broken[0]} is not finite after the last update; lower "
+                f"learning_rate ({self.settings.learning_rate:g}) or look at the images' scale"
+            )
         n_segments = self.iteration * self.settings.batch_segments
         n_real = n_segments - self.n_synthetic
         return TrainResult(

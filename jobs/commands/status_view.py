@@ -28,7 +28,7 @@ def wide_console(*, stderr: bool = False) -> Console:
 
 
 def status_view(status: ExperimentStatus, plan: Plan, storage: Storage) -> RenderableType:
-    """One table of all stages; under it what runs, and what failed and why."""
+    """One table of all stages; under it what runs, what failed and why, and what is done badly."""
     told = {"nothing": "products and heartbeats"}.get(status.source, status.source)
     states = [state for state in STATES if state != "todo" or status.count("todo")]
     columns = ("stage", "labels", *states, "at", "left")
@@ -50,6 +50,7 @@ def status_view(status: ExperimentStatus, plan: Plan, storage: Storage) -> Rende
     parts += _lines(unlisted)
     for state in ("running", "failed", "blocked", "stale"):
         parts += _lines([one for one in status.tasks if one.state == state])
+    parts += _lines([one for one in status.tasks if one.state == "done" and one.reason])
     return Group(*parts)
 
 

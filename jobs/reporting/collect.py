@@ -21,6 +21,7 @@ from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan, Task
 from jobs.experiment.resources import STAGES
 from jobs.reporting.files import pictures_of, planned_files, quality_of
+from jobs.reporting.training_facts import failed_quality, skipped_updates
 from jobs.reporting.words import dataset_words, pool_rule, reference_rule
 from jobs.store.integrity import products_read, withdraw_damaged
 from jobs.store.ledger import Ledger
@@ -238,6 +239,8 @@ def _meta(plan: Plan, ledger: Ledger, subjects: Iterable[Subject]) -> Meta:
         analysis_reason=f"Chosen by rule: {analysis['why']}." if analysis else "",
         pool_rule=pool_rule(experiment),
         reference=reference_rule(experiment.cohort.references),
+        failed_quality=failed_quality(plan, ledger),
+        skipped_updates=skipped_updates(plan, ledger),
         versions=versions,
         wall_s={stage: round(seconds, 1) for stage, seconds in wall_s.items() if seconds},
         ablation=None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from jobs.experiment.plan import Plan
+from jobs.reporting.training_facts import training_note
 from jobs.slurm import scheduler
 from jobs.slurm.job_record import JobRecord
 from jobs.slurm.submitted_jobs import SubmittedJobs
@@ -61,5 +62,8 @@ def experiment_status(plan: Plan, storage: Storage, submitted: SubmittedJobs) ->
             patience_s,
             "" if finding.state == "done" else submitted.unaccounted(task.id),
         )
-        statuses.append(verdict.judge(finding))
+        status = verdict.judge(finding)
+        if status.state == "done":
+            status = replace(status, reason=training_note(ledger.manifest(task)))
+        statuses.append(status)
     return ExperimentStatus(plan.experiment.name, submitted.answer.source, tuple(statuses))

@@ -72,7 +72,8 @@ class TaskStatus:
         labels: its label count, or None.
         state: one of `STATES`.
         kind: of a failure; None otherwise.
-        reason: first line of why it failed, waits or is stale.
+        reason: first line of why it failed, waits or is stale; of one that is done, what went
+            wrong without an error.
         progress: done, total, unit, note, per_s, left_s of the running attempt.
         job: SLURM's id of its last job.
         log: file to read first.

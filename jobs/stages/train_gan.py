@@ -28,7 +28,9 @@ from gansfer.gan.phases import PhaseResult, Weights
 from gansfer.gan.sample import draw_latents
 from gansfer.gan.sequence import PhaseWeights, selftaught_channels, train_in_phases
 from gansfer.progress import Watch
+from gansfer.quality.failures import generator_failure, variety_ratio
 from gansfer.sealed import is_intact, seal, unsealed
+from gansfer.settings import PHASES
 from gansfer.synthesis.generate import decoded_slices
 from gansfer.synthesis.labelling import Labelling
 from jobs.stages.context import Context, Outcome
@@ -107,6 +109,7 @@ def train_gan(context: Context) -> Outcome:
         "pool_subjects": len(data.roles.pool_ids),
         "pool_holds_test_subjects": not context.experiment.cohort.exclude_test_from_unlabelled,
         "voxels_clipped_by_channel": n_clipped_c,
+        **_facts_of_phases(context),
     }
     return Outcome(products, facts)
 
@@ -170,15 +173,32 @@ def _write_phase(
             save_file({key: value.contiguous() for key, value in state.items()}, aside)
     write_json_lines(files.log, result.records)
     loss_curves(files.picture("losses"), result.records)
-    _write_samples(context, phase, result.generator_state, code, labelling)
-    digests = file_digests(files.folder, [path.name for path in weights])
+    variety = _write_samples(context, phase, result.generator_state, code, labelling)
+    write_json(files.facts, {"skipped_updates": result.skipped_updates, "variety": variety})
+    digests = file_digests(files.folder, [path.name for path in (*weights, files.facts)])
     write_json(files.identity, {"identity": identity, "phase": phase, "files": digests})
+
+
+def _facts_of_phases(context: Context) -> dict[str, Any]:
+    """Skipped updates and variety of each phase, and which of them are no results."""
+    paths = {n: context.files.phase(n).facts for n in PHASES}
+    # A phase that an earlier version trained has none.
+    facts = {n: json.loads(path.read_text()) for n, path in paths.items() if path.exists()}
+    said = {n: generator_failure(one["variety"]) for n, one in facts.items()}
+    return {
+        "phases": facts,
+        "failed_quality": [f"phase {n} {failure}" for n, failure in said.items() if failure],
+    }
 
 
 def _write_samples(
     context: Context, phase: int, state: Weights, code: ChannelCode, labelling: Labelling
-) -> None:
-    """Draw the same latents after every phase, with the labels that postprocessing gives them."""
+) -> float | None:
+    """Draw the same latents after every phase, with the labels that postprocessing gives them.
+
+    Returns:
+        The variety of their slices, as a multiple of that of real slices.
+    """
     experiment = context.experiment
     latents = draw_latents(
         _GRID_SLICES, experiment.gan.latent_size, context.seed_for("sample grid")
@@ -195,3 +215,5 @@ def _write_samples(
         title=f"{context.task.id}: phase {phase}",
         columns=10,
     )
+    real_nhw = labelling.numbered_nzhw.reshape(-1, *image_khw.shape[1:])
+    return variety_ratio(image_khw, real_nhw)

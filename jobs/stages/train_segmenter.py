@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 
 from gansfer.atomic import replacing, write_json_lines
 from gansfer.drawing.losses import loss_curves
+from gansfer.quality.failures import segmenter_failure
 from gansfer.segmentation.patches import Pool
 from gansfer.segmentation.pools import real_pool, synthetic_pool
 from gansfer.segmentation.train import train_segmenter as fit_segmenter
@@ -54,6 +55,7 @@ def train_segmenter(context: Context) -> Outcome:
     facts = {
         "training_subjects": list(data.roles.training_ids) if arm.uses_real else [],
         "test_subjects": list(test_ids),
+        "failed_quality": [failure] if (failure := segmenter_failure(label_nzhw)) else [],
         "synthetic_slices": 0 if synthetic is None else len(synthetic.image_nhw),
         "achieved_real_per_synthetic": result.achieved_real_per_synthetic,
     }

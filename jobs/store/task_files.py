@@ -47,6 +47,11 @@ class PhaseFiles:
         return self.folder / "phase.json"
 
     @property
+    def facts(self) -> Path:
+        """Its skipped updates, and the variety of its generator's slices."""
+        return self.folder / "facts.json"
+
+    @property
     def log(self) -> Path:
         """Losses by step, JSON lines."""
         return self.folder / "log.jsonl"

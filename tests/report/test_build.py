@@ -263,3 +263,23 @@ def test_the_report_loads_without_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_failed_quality_stands_on_the_first_screen_and_in_the_summary(
+    tmp_path: Path,
+    no_figures: None,
+    metrics: pd.DataFrame,
+    expected: pd.DataFrame,
+    meta: Meta,
+    labelled: pd.DataFrame,
+) -> None:
+    failure = "train_gan/seed-0/fold-0/labels-01/group-0: phase 3 draws one picture"
+    failed: Meta = {**meta, "failed_quality": [failure], "skipped_updates": [("a GAN", "12 of 9")]}
+    summary, page = _build(tmp_path, metrics, expected, failed, labelled)
+    first = f"Failed quality: {failure}. Their numbers are counted below."
+    assert page.text[1] == first
+    assert summary.state == f"{page.text[0]} {first}"
+    assert summary.complete
+    after = page.text[page.text.index("How this report came about") :]
+    assert failure in after
+    assert after[after.index("a GAN") + 1] == "12 of 9"

@@ -12,6 +12,7 @@ from gansfer.checkpoint import CheckpointStore
 from gansfer.errors import UserError
 from gansfer.progress import Silent, StopRequested
 from gansfer.seeds import seed_for
+from gansfer.segmentation import train
 from gansfer.segmentation.blocks import TrainingStep
 from gansfer.segmentation.deepmedic import build
 from gansfer.segmentation.patches import Pool
@@ -214,3 +215,15 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
     broken.image_nhw[:] = np.nan
     with pytest.raises(UserError, match="loss nan in subepoch 1"):
         trained(tmp_path, small(), real=broken)
+
+
+def test_weights_that_the_last_update_broke_are_no_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No loss is taken after the last update, so none can tell."""
+    last = 1.5  # epochs: 2, of two subepochs of one batch
+    monkeypatch.setattr(
+        train, "learning_rate", lambda settings, preset, epoch: np.inf if epoch >= last else 1e-3
+    )
+    with pytest.raises(UserError, match="is not finite after the last update; lower learning_rate"):
+        trained(tmp_path, small(segments_per_subepoch=4), real=discs(2, 0))

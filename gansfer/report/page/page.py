@@ -141,6 +141,7 @@ class Answer:
 class Page:
     """A whole page; `state` is its first line and says whether the report is complete.
 
+    `failed`, where there is any, is its second and says whose results are none.
     The first screen answers: `answer` in a sentence, `answers` in numbers, `how_to_read` them.
     """
 
@@ -154,6 +155,7 @@ class Page:
     facts: Sequence[Fact]
     sections: Sequence[Section]
     footer: str
+    failed: str = ""
 
 
 def write_page(path: Path, page: Page) -> None:

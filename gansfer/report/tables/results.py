@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +44,9 @@ class Meta(TypedDict):
 
     `analysis_reason`, `pool_rule` and `reference` (what the cohort is measured against) are whole
     sentences. `versions` is what goes under provenance (program, revision, image, packages).
-    `wall_s` is seconds by stage. The others are the settings of the analysis.
+    `wall_s` is seconds by stage. `failed_quality` is a line for each training that is no
+    result, the cell's name in front; `skipped_updates` are a GAN and how many it skipped. The
+    others are the settings of the analysis.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Meta(TypedDict):
     stratification_folds: int
     stratification_repeats: int
     kernel_bandwidth_years: float
+    failed_quality: NotRequired[Sequence[str]]
+    skipped_updates: NotRequired[Sequence[tuple[str, str]]]
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pytest
+import torch
 
+from gansfer.cohort.shards import Cohort
 from gansfer.gan import sequence
+from gansfer.gan.phases import PhaseResult, Weights
+from jobs.stages import train_segmenter as segmenter_stage
 from jobs.worker.run import DONE, FAILED
 from tests.jobs.conftest import Finished
-from tests.jobs.experiments import GAN, Trial
+from tests.jobs.experiments import BASELINE, GAN, Trial
 
 
 def files_of(trial: Trial, phase: int) -> dict[str, tuple[int, bytes]]:
@@ -105,3 +113,68 @@ def test_a_phase_killed_before_its_last_file_is_trained_anew(
     trial.storage.files(trial.task(GAN)).manifest.unlink()
     assert trial.work(GAN) == FAILED
     assert asked == [2]
+
+
+def facts(trial: Trial, task_id: str) -> dict[str, Any]:
+    manifest = trial.storage.read_manifest(trial.task(task_id))
+    assert manifest is not None
+    return dict(manifest["facts"])
+
+
+def test_skipped_updates_and_variety_of_each_phase_are_on_record(finished: Finished) -> None:
+    found = facts(finished, GAN)
+    assert found["failed_quality"] == []
+    assert list(found["phases"]) == ["1", "2", "3"]
+    critics = {"1": {"joint"}, "2": {"image"}, "3": {"image", "label"}}
+    for phase, one in found["phases"].items():
+        assert one["variety"] > 0.1
+        assert one["skipped_updates"].keys() == critics[phase] | {"generator"}
+        assert all(skipped == 0 for skipped, _ in one["skipped_updates"].values())
+    # 20 images a fade and as many after it, on a ladder of three levels, 4 at a time.
+    assert found["phases"]["1"]["skipped_updates"]["generator"] == [0, 25]
+
+
+def test_a_generator_that_draws_one_picture_is_on_record_with_its_phase(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collapsed(gan: object, state: Weights, critics: Weights, *_: object, **how: object) -> Any:
+        same = {name: torch.zeros_like(value) for name, value in state.items()}
+        skipped = {"image": (1, 40), "label": (0, 40), "generator": (0, 40)}
+        return PhaseResult(same, {"image": critics}, [{"step": 1}], skipped)
+
+    monkeypatch.setattr(sequence, "train_phase_3", collapsed)
+    trial.storage.files(trial.task(GAN)).phase(3).identity.unlink()
+    trial.storage.files(trial.task(GAN)).manifest.unlink()
+    assert trial.work(GAN) == DONE
+    (said,) = facts(trial, GAN)["failed_quality"]
+    assert said.startswith("phase 3 draws one picture, whatever the latent")
+    assert facts(trial, GAN)["phases"]["3"] == {
+        "skipped_updates": {"image": [1, 40], "label": [0, 40], "generator": [0, 40]},
+        "variety": 0.0,
+    }
+
+
+def test_phases_from_before_facts_were_recorded_are_taken_as_they_are(trial: Trial) -> None:
+    files = trial.storage.files(trial.task(GAN)).phase(1)
+    files.facts.unlink()
+    old = json.loads(files.identity.read_text())
+    del old["files"]["facts.json"]
+    files.identity.write_text(json.dumps(old))
+    trial.storage.files(trial.task(GAN)).manifest.unlink()
+    assert trial.work(GAN) == DONE
+    assert list(facts(trial, GAN)["phases"]) == ["2", "3"]
+
+
+def test_a_segmenter_that_finds_nothing_is_on_record(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(*_: object) -> npt.NDArray[np.uint8]:
+        return np.zeros((2, *Cohort(finished.storage.cohort).shape_zhw), np.uint8)
+
+    trial = finished.copied(tmp_path, tasks=["prepare", BASELINE])
+    assert facts(trial, BASELINE)["failed_quality"] == []
+    monkeypatch.setattr(segmenter_stage, "segment_subjects", nothing)
+    trial.storage.files(trial.task(BASELINE)).manifest.unlink()
+    assert trial.work(BASELINE) == DONE
+    (said,) = facts(trial, BASELINE)["failed_quality"]
+    assert said == "predicts nothing: no foreground voxel in any of 2 test subjects"
