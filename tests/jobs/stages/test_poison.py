@@ -20,6 +20,7 @@ from gansfer.cohort.table import TABLE_NAME, read_table, write_table
 from gansfer.cohort.training_data import Roles
 from gansfer.evaluation.predictions import read_predictions
 from jobs.stages.inputs import roles_of
+from jobs.store.manifest import file_digests
 from jobs.worker.run import DONE
 from tests.jobs.conftest import Finished
 from tests.jobs.experiments import GAN, RATIO, SYNTHESISE, Trial
@@ -80,6 +81,12 @@ def poisoned(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Tr
     """The cell's three stages on a poisoned copy of the cohort."""
     trial = finished.copied(tmp_path_factory.mktemp("poisoned"), tasks=["prepare"])
     poison(trial.storage.cohort, spared=training_ids(trial))
+    prepare = trial.task("prepare")
+    manifest = trial.storage.read_manifest(prepare)
+    assert manifest is not None
+    # The digest that others depend on stays: nothing but the garbage is to be another.
+    files = file_digests(trial.storage.cohort, manifest["products"])
+    trial.storage.write_manifest(prepare, manifest | {"files": files})
     for task_id in (GAN, SYNTHESISE, RATIO):
         assert trial.work(task_id) == DONE
     return trial

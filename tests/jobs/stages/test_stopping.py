@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -76,8 +75,10 @@ def test_a_state_of_other_inputs_is_not_taken(
 
 def change_digest(trial: Trial, task_id: str) -> None:
     """As if the task had been run again and had left something else."""
-    manifest = trial.storage.files(trial.task(task_id)).manifest
-    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"digest": "0" * 64}))
+    task = trial.task(task_id)
+    manifest = trial.storage.read_manifest(task)
+    assert manifest is not None
+    trial.storage.write_manifest(task, manifest | {"digest": "0" * 64})
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[object]:
