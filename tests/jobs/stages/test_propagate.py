@@ -291,7 +291,8 @@ def test_the_report_shows_the_rival_and_says_what_the_references_are(
     assert trial.work("aggregate") == DONE
     page = trial.storage.report.page.read_text()
     assert "Propagation minus baseline" in page
-    assert "made by multi-atlas label propagation" in page and "at most 2 labelled" in page
+    assert "the result of multi-atlas label propagation" in page
+    assert "at most 2 labelled" in page
     missing = json.dumps(facts(trial, "aggregate")["missing"])
     assert "Propagation" not in missing and "on the cohort" in missing
     (row,) = (
