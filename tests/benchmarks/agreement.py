@@ -1,6 +1,6 @@
 """Do synthetic labels belong to their synthetic images? A segmenter trained on the truth judges.
 
-    python tests/benchmarks/agreement.py [COHORT] [SYNTHETIC ...] [--judge FILE] [--config FILE]
+    python -m tests.benchmarks.agreement [COHORT] [SYNTHETIC ...] [--judge FILE] [--config FILE]
 
 COHORT is the folder `cohort` of an experiment whose references are the truth; SYNTHETIC are files
 of the stage `synthesise` (phase-1.h5 and so on) or folders of them. A segmenter trained on the true

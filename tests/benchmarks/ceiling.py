@@ -1,6 +1,6 @@
 """What could a perfect generator give? Baseline, label path and truth on a cohort of known truth.
 
-    python tests/benchmarks/ceiling.py [COHORT] [--labels 1] [--fold 0] [--seed 0] [--config FILE]
+    python -m tests.benchmarks.ceiling [COHORT] [--labels 1] [--fold 0] [--seed 0] [--config FILE]
         [--arms baseline path truth] [--ratio 2] [--labels-only] [--set NAME=VALUE]
 
 COHORT is the folder `cohort` of an experiment whose references are the truth (without it, the

@@ -1,6 +1,6 @@
 """What does the label path do to perfect labels? Encoded, decoded, postprocessed: what survives?
 
-    python tests/benchmarks/roundtrip.py [CHALLENGE] [--voxel 2] [--config FILE] [--set NAME=VALUE]
+    python -m tests.benchmarks.roundtrip [CHALLENGE] [--voxel 2] [--config FILE] [--set NAME=VALUE]
 
 CHALLENGE is the folder of the MICCAI 2012/13 labelled images; without it, people of the built-in
 cohort. Every subject is a training set of its own, as at N = 1 (`--group 6`: six share a code and
