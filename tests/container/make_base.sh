@@ -20,4 +20,8 @@ python3 -m pip config list | sed -nE "s/^(global|:env:)\.([a-z-]+)='(.*)'$/\2 = 
 for wheels in $(sed -n 's/^find-links = //p' "$folder/etc/pip.conf"); do
   [[ $wheels != /* ]] || mkdir -p "$folder$wheels"
 done
+# A file of constraints that they name is needed inside too.
+for rules in $(sed -n 's/^constraint = //p' "$folder/etc/pip.conf"); do
+  [[ ! -f $rules ]] || install -D -m 644 "$rules" "$folder$rules"
+done
 touch "$folder/.made"

@@ -162,7 +162,7 @@ def test_requeues_are_bounded_and_what_was_saved_is_gone_on_with(
         one.cluster.run("scancel", "--batch", "--signal=USR2", running["tasks"]["prepare"]["job"])
         one.wait(lambda s: s["tasks"]["prepare"]["state"] != "running", 60)
     ended = one.wait(lambda s: s["tasks"]["prepare"]["state"] == "failed", 60)
-    assert ended["tasks"]["prepare"]["kind"] == "stopped"
+    assert ended["tasks"]["prepare"]["kind"] == "time"
     log = Path(ended["tasks"]["prepare"]["log"]).read_text()
     assert "requeued, 1 of at most 1 times" in log
     steps = [line for line in log.splitlines() if line.startswith("step ")]
