@@ -28,7 +28,8 @@ def test_image_has_its_labels_help_and_version(apptainer: Path, image: Path) -> 
 
 
 def test_image_keeps_no_cache_and_no_installer(apptainer: Path, image: Path) -> None:
-    outside = ("--no-home", "--no-mount", "home,tmp")
+    # A checkout may lie in /tmp, and the working folder is mounted unless told otherwise.
+    outside = ("--no-home", "--no-mount", "home,tmp,cwd", "--pwd", "/")
     look = (
         "find /tmp ~/.cache /opt/source -type f 2>/dev/null; "
         "ls /opt/gansfer/bin/pip* 2>/dev/null; true"
