@@ -67,24 +67,25 @@ def withdraw_damaged(
 
     Args:
         storage: where it is.
-        task: whose products are about to be read.
+        task: done when it was last looked at; its products are about to be read.
         only: names of those that are; None: all.
 
     Returns:
-        What is damaged, as a phrase that ends in what to do; None: nothing is.
+        Why they must not be read, as a phrase that ends in what to do: one is damaged, or another
+        reader has found one so. None: they are as they were written.
     """
+    again = f"{task.id} has to be run again, as gansfer run and gansfer submit do"
     manifest = storage.read_manifest(task)
     if manifest is None:
-        return None
+        return f"{task.id} is not done any more, perhaps for a damaged product: {again}"
     name = damaged_product(storage.folder(task), manifest, only)
     if name is None:
         return None
+    if storage.read_manifest(task) != manifest:  # run again meanwhile: its files are others now
+        return withdraw_damaged(storage, task, only)
     files = storage.files(task)
     with suppress(FileNotFoundError):  # another task has seen it too
         files.manifest.replace(files.withdrawn_manifest)
-    said = (
-        f"{storage.folder(task) / name} was damaged since it was written: {task.id} has to be run "
-        "again, as gansfer run and gansfer submit do"
-    )
+    said = f"{storage.folder(task) / name} was damaged since it was written: {again}"
     _log.warning("%s", said)
     return said

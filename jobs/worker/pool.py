@@ -197,15 +197,20 @@ def _collect(processes: dict[str, BaseProcess], run: LocalRun) -> list[str]:
 
 
 def _to_repeat(task: Task, run: LocalRun, ledger: Ledger, repeated: set[str]) -> list[Task]:
-    """A task that found an input damaged, and what has to be run again for it; each once."""
+    """A task that found an input damaged, and what has to be run again for it; each once.
+
+    A task starts when all that it needs is done, so one that ends as blocked has found damage, or
+    another task has before it: then what they both need is on its way already.
+    """
     if run.ended[task.id] != BLOCKED or task.id in repeated:
         return []
     withdrawn = []
-    for need in task.needs:
-        ledger.forget(run.plan.by_id[need])
-        if run.is_finished(run.plan.by_id[need]) and not ledger.done(run.plan.by_id[need]):
-            withdrawn.append(run.plan.by_id[need])
-    again = [task, *withdrawn] if withdrawn else []
+    for need in (run.plan.by_id[need] for need in task.needs):
+        ledger.forget(need)
+        # Stale is what only waits for another one: that makes it done again.
+        if run.is_finished(need) and ledger.finding(need).state == "missing":
+            withdrawn.append(need)
+    again = [task, *withdrawn]
     for one in again:
         repeated.add(one.id)
         run.already_done.discard(one.id)

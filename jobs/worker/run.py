@@ -126,7 +126,7 @@ def _run_watched(
     plan: Plan, storage: Storage, task: Task, ledger: Ledger, heartbeat: Heartbeat
 ) -> int:
     started_s = time.monotonic()
-    damaged = _damaged_input(plan, storage, task)
+    damaged = _damaged_input(plan, storage, task, ledger)
     if damaged is not None:
         heartbeat.end(state="blocked", reason=damaged)
         _log.warning("%s: blocked: %s", task.id, damaged)
@@ -171,12 +171,17 @@ def _run_watched(
     return DONE
 
 
-def _damaged_input(plan: Plan, storage: Storage, task: Task) -> str | None:
-    """Read all that the task will read, and say what is not as it was written."""
+def _damaged_input(plan: Plan, storage: Storage, task: Task, ledger: Ledger) -> str | None:
+    """Read all that the task will read, and say what is not as it was written.
+
+    What was not done at the first look is nothing that the task counts on: the report alone does
+    without some of its inputs.
+    """
     found = []
     for need in (plan.by_id[need] for need in task.needs):
-        read = products_read(storage.files(need), need, task.stage)
-        found.append(withdraw_damaged(storage, need, read))
+        if ledger.done(need):
+            read = products_read(storage.files(need), need, task.stage)
+            found.append(withdraw_damaged(storage, need, read))
     return next((said for said in found if said is not None), None)
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jobs.store import integrity
 from jobs.store.integrity import damaged_product, products_read, withdraw_damaged
+from jobs.store.ledger import Ledger
 from jobs.store.manifest import combined_digest, digest_files, file_digests
+from jobs.worker import run as run_module
 from jobs.worker.run import BLOCKED
 from tests.jobs.conftest import Finished
-from tests.jobs.experiments import GAN, SYNTHESISE, SYNTHETIC, Trial, results_of
+from tests.jobs.experiments import BASELINE, GAN, RATIO, SYNTHESISE, SYNTHETIC, Trial, results_of
 
 
 def flip(path: Path, place: float = 0.5) -> None:
@@ -56,7 +60,26 @@ def test_a_task_with_a_damaged_product_is_not_done_any_more(tmp_path: Path) -> N
     assert said is not None and "product.txt was damaged since it was written" in said
     assert trial.ledger().finding(prepare).state == "missing"
     assert trial.storage.files(prepare).withdrawn_manifest.exists()
-    assert withdraw_damaged(trial.storage, prepare) is None
+    said = withdraw_damaged(trial.storage, prepare)  # the next reader is not to read it either
+    assert said is not None and said.startswith("prepare is not done any more")
+
+
+def test_what_was_made_anew_while_it_was_read_is_not_withdrawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are new, the manifest in hand is the old one: no damage, and a new manifest."""
+    trial = Trial.make(tmp_path)
+    trial.pretend("prepare", content="of before")
+    looked = integrity.damaged_product
+
+    def then_made_anew(*what: Any) -> str | None:
+        if (trial.folder("prepare") / "product.txt").read_text() == "of before":
+            trial.pretend("prepare", content="of now")
+        return looked(*what)
+
+    monkeypatch.setattr(integrity, "damaged_product", then_made_anew)
+    assert withdraw_damaged(trial.storage, trial.task("prepare")) is None
+    assert trial.ledger().done(trial.task("prepare"))
 
 
 @pytest.mark.parametrize("place", [0.2, 0.5, 0.8])
@@ -125,10 +148,36 @@ def test_no_product_of_any_stage_is_read_damaged(
                 before = {one: one.read_bytes() for one in (path, *manifests)}
                 trial.storage.files(reader).manifest.unlink()
                 damage(path)
-                assert trial.work(reader.id) == BLOCKED, (path, reader.id)
+                ended = trial.work(reader.id)
+                if not path.exists() and reader.stage == "aggregate" and task.stage != "prepare":
+                    # Never done, as far as the report can tell: it says that this is missing.
+                    report = trial.storage.read_manifest(reader)
+                    assert report is not None and report["facts"]["missing"]
+                else:
+                    assert ended == BLOCKED, (path, reader.id)
                 assert not trial.ledger().done(task)
                 for one, content in before.items():
                     one.write_bytes(content)
+
+
+def test_the_second_reader_of_a_damaged_product_does_not_run_either(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both have seen all their inputs done; then the first one withdraws what both need."""
+    trial = finished.copied(tmp_path)
+    trial.undo(SYNTHETIC)
+    flip(trial.storage.files(trial.task(SYNTHESISE)).slices(3))
+    seen = run_module._inputs_seen
+
+    def then_withdrawn(*what: Any) -> Ledger:
+        ledger = seen(*what)
+        assert not ledger.missing_needs(trial.task(SYNTHETIC))
+        withdraw_damaged(trial.storage, trial.task(SYNTHESISE))
+        return ledger
+
+    monkeypatch.setattr(run_module, "_inputs_seen", then_withdrawn)
+    assert trial.work(SYNTHETIC) == BLOCKED
+    assert "is not done any more" in trial.state(SYNTHETIC)["reason"]
 
 
 @pytest.mark.slow
@@ -138,7 +187,8 @@ def test_what_is_damaged_is_computed_again_by_the_same_command(
     trial = finished.copied(tmp_path)
     flip(trial.storage.files(trial.task(GAN)).phase(2).generator)
     flip(trial.storage.files(trial.task(SYNTHETIC)).metrics)
-    for task_id in (SYNTHESISE, "aggregate"):
+    flip(trial.storage.files(trial.task("prepare")).folder / "images-000.h5")  # two read it at once
+    for task_id in (SYNTHESISE, BASELINE, RATIO, "aggregate"):
         trial.undo(task_id)
     ran = trial.run()
     assert ran.returncode == 0, ran.stdout + ran.stderr

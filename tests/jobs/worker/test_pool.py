@@ -16,9 +16,10 @@ from gansfer.errors import UserError
 from gansfer.processes import usable_cores
 from jobs.experiment.plan import Plan
 from jobs.store.storage import Storage
-from jobs.worker.pool import LocalRun, run_locally
+from jobs.worker.pool import LocalRun, _to_repeat, run_locally
+from jobs.worker.run import BLOCKED
 from tests.jobs.conftest import Asked, Finished
-from tests.jobs.experiments import BASELINE, GAN, RATIO, ROOT, SYNTHETIC, Trial
+from tests.jobs.experiments import BASELINE, GAN, RATIO, ROOT, SYNTHESISE, SYNTHETIC, Trial
 
 Gansfer = Callable[..., Asked]
 COHORT_SYNTHETIC = "segment_cohort/seed-0/labels-01/synthetic"
@@ -216,3 +217,23 @@ def test_tasks_run_the_installed_code_not_what_lies_where_one_is(tmp_path: Path)
         check=False,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_two_tasks_that_find_one_input_damaged_are_both_run_again(tmp_path: Path) -> None:
+    trial = Trial.make(tmp_path)
+    plan = trial.plan
+    baseline, ratio, prepare = (trial.task(one) for one in (BASELINE, RATIO, "prepare"))
+    trial.pretend("prepare", SYNTHESISE)
+    run = LocalRun(plan, trial.storage, already_done={"prepare", GAN, SYNTHESISE})
+    ledger, repeated = trial.ledger(), set[str]()
+    assert ledger.done(prepare)
+    trial.storage.files(prepare).manifest.unlink()  # as the first of them withdraws it
+    run.ended[BASELINE] = BLOCKED
+    assert _to_repeat(baseline, run, ledger, repeated) == [baseline, prepare]
+    assert not run.is_finished(prepare)
+    run.ended[RATIO] = BLOCKED
+    assert _to_repeat(ratio, run, ledger, repeated) == [ratio]
+    run.ended[BASELINE] = BLOCKED  # a disk that damages what it is given: once is enough
+    assert _to_repeat(baseline, run, ledger, repeated) == []
+    run.ended[SYNTHETIC] = 1
+    assert _to_repeat(trial.task(SYNTHETIC), run, ledger, repeated) == []
