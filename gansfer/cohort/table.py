@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gansfer.atomic import write_text
+from gansfer.atomic import write_csv
 from gansfer.errors import UserError
 from gansfer.subjects import SAFE_ID, Subject
 from gansfer.untrusted import MOST_TABLE_BYTES
@@ -84,13 +83,8 @@ class TableRow:
 
 def write_table(path: Path, rows: Sequence[TableRow]) -> None:
     """Write the table atomically; numbers keep all their digits."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for row in rows:
-        values = {**vars(row.subject), **vars(row)}
-        writer.writerow([_to_text(values[name]) for name in COLUMNS])
-    write_text(path, text.getvalue())
+    values = ({**vars(row.subject), **vars(row)} for row in rows)
+    write_csv(path, COLUMNS, ([_to_text(one[name]) for name in COLUMNS] for one in values))
 
 
 def read_table(path: Path) -> tuple[TableRow, ...]:

@@ -53,14 +53,14 @@ class PhaseResult:
     """What a phase leaves behind, on the CPU.
 
     Attributes:
-        generator_state: weights of the generator's moving average.
+        generator_weights: weights of the generator's moving average.
         critics: weights of each critic, by name ("joint", "image", "label").
         records: losses by step, plain numbers.
         skipped_updates: by network, updates skipped because their gradient was not finite, and
             all that the phase made.
     """
 
-    generator_state: Weights
+    generator_weights: Weights
     critics: dict[str, Weights]
     records: list[dict[str, Any]]
     skipped_updates: dict[str, tuple[int, int]]
@@ -104,7 +104,7 @@ def train_phase_1(
 
 def train_phase_2(
     settings: GanSettings,
-    generator_state: Mapping[str, Tensor],
+    generator_weights: Mapping[str, Tensor],
     images_n1hw: Tensor,
     *,
     seed: int,
@@ -116,7 +116,7 @@ def train_phase_2(
 
     Args:
         settings: the GAN's settings.
-        generator_state: what phase 1 left.
+        generator_weights: what phase 1 left.
         images_n1hw: [N, 1, H, H] encoded MR slices of the unlabelled pool.
         seed: of this phase's weights and random numbers.
         store: where states are kept; the phase resumes from it.
@@ -131,7 +131,7 @@ def train_phase_2(
     """
     slice_px = images_n1hw.shape[-1]
     image = _critic(settings, IMAGE, [images_n1hw], _MR, seed_for(seed, IMAGE), device=device)
-    generator = load_generator(settings, slice_px, generator_state)
+    generator = load_generator(settings, slice_px, generator_weights)
     gan = _gan(settings, generator, [image], seed, device)
     schedule = phase_2_schedule(settings, slice_px)
     train(gan, schedule, store=store, watch=watch)
@@ -140,8 +140,8 @@ def train_phase_2(
 
 def train_phase_3(
     settings: GanSettings,
-    generator_state: Mapping[str, Tensor],
-    image_critic_state: Mapping[str, Tensor],
+    generator_weights: Mapping[str, Tensor],
+    image_critic_weights: Mapping[str, Tensor],
     images_n1hw: Tensor,
     labelled_nshw: Tensor,
     selftaught_nshw: Tensor,
@@ -155,8 +155,8 @@ def train_phase_3(
 
     Args:
         settings: the GAN's settings.
-        generator_state: what phase 2 left.
-        image_critic_state: D_I as phase 2 left it (its `critics["image"]`).
+        generator_weights: what phase 2 left.
+        image_critic_weights: D_I as phase 2 left it (its `critics["image"]`).
         images_n1hw: [N, 1, H, H] encoded MR slices of the unlabelled pool.
         labelled_nshw: [N, S, H, H] structures' channels of the labelled slices.
         selftaught_nshw: [N, S, H, H] structures' channels generated after phase 2; one
@@ -176,7 +176,7 @@ def train_phase_3(
     image = _critic(
         settings, IMAGE, [images_n1hw], _MR, 0, weight=phase.image_weight, device=device
     )
-    image.network.load_state_dict(dict(image_critic_state))
+    image.network.load_state_dict(dict(image_critic_weights))
     label = _critic(
         settings,
         LABEL,
@@ -186,7 +186,7 @@ def train_phase_3(
         weight=phase.label_weight,
         device=device,
     )
-    generator = load_generator(settings, slice_px, generator_state)
+    generator = load_generator(settings, slice_px, generator_weights)
     gan = _gan(settings, generator, [image, label], seed, device)
     schedule = phase_3_schedule(settings, slice_px)
     train(gan, schedule, store=store, watch=watch)
@@ -241,7 +241,7 @@ def _adam(settings: GanSettings, network: nn.Module) -> SkippingAdam:
 def _result(gan: Gan, schedule: Schedule) -> PhaseResult:
     skipped = skipped_by_network(gan.records)
     return PhaseResult(
-        generator_state=_on_cpu(gan.average),
+        generator_weights=_on_cpu(gan.average),
         critics={name: _on_cpu(critic.network) for name, critic in gan.critics.items()},
         records=gan.records,
         skipped_updates={name: (n, schedule.updates[name]) for name, n in skipped.items()},

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from gansfer.settings import SynthesisSettings
 from gansfer.synthesis.postprocess import PostprocessRule, mean_contrast, postprocess
+from gansfer.volumes import as_slices
 
 Floats = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.uint8]
@@ -41,7 +42,7 @@ def fitted_rule(
         settings: margins, radii and fractions.
     """
     n_subjects, n_slices = label_nzhw.shape[:2]
-    label_khw = label_nzhw.reshape(-1, *label_nzhw.shape[2:])
+    label_khw = as_slices(label_nzhw)
     calibrated = settings.binarise_fraction == "calibrated"
     rule = PostprocessRule(
         mean_contrast_s=mean_contrast(contrast_kshw, label_khw),
@@ -56,7 +57,7 @@ def fitted_rule(
     if not calibrated:
         return rule
     fraction_s = calibrated_fractions(
-        image_nzhw.reshape(-1, *image_nzhw.shape[2:]),
+        as_slices(image_nzhw),
         contrast_kshw,
         label_khw,
         np.tile(np.arange(n_slices), n_subjects),

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gansfer.progress import Silent, StopRequested, Watch
+from gansfer.volumes import as_slices
 
 Floats = npt.NDArray[np.floating]
 
@@ -82,9 +83,7 @@ def nearest_slice_number(
         watch: told of each finished block.
     """
     n_slices = numbered_nzhw.shape[1]
-    index_k, _ = nearest(
-        query_khw, numbered_nzhw.reshape(-1, *numbered_nzhw.shape[2:]), watch=watch
-    )
+    index_k, _ = nearest(query_khw, as_slices(numbered_nzhw), watch=watch)
     return index_k % n_slices
 
 

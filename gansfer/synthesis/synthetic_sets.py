@@ -141,15 +141,6 @@ def read_synthetic(path: Path, *, kept_only: bool = True) -> SyntheticSet:
     return synthetic.kept() if kept_only else synthetic
 
 
-def read_attributes(path: Path) -> dict[str, Attribute]:
-    """What a synthetic file says of itself, as plain Python values."""
-    with reading_hdf5(path, "run the stage synthesise again") as file:
-        return {
-            key: value.item() if isinstance(value, np.generic) else value
-            for key, value in file.attrs.items()
-        }
-
-
 def concatenate(sets: Sequence[SyntheticSet]) -> SyntheticSet:
     """The union of several sets, in order: phases ("P2&3", IV.A) or a cell's groups (III.F).
 

@@ -29,6 +29,7 @@ from gansfer.quality.examples import (
 from gansfer.quality.measures import QualitySeeds, measure_quality
 from gansfer.quality.sets import RealSlices, real_slices, unlabelled_only
 from gansfer.quality.table import write_quality
+from gansfer.settings import PHASES
 from gansfer.subjects import people_of
 from gansfer.synthesis.generate import decoded_slices
 from gansfer.synthesis.labelling import Labelling
@@ -46,7 +47,6 @@ from jobs.stages.inputs import (
 from jobs.store.ledger import Ledger
 from jobs.store.storage import Storage
 
-PHASES = (1, 2, 3)
 Sets = Mapping[int, SyntheticSet]
 
 

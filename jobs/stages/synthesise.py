@@ -14,11 +14,12 @@ from gansfer.cohort.encode import ChannelCode
 from gansfer.cohort.training_data import TrainingData
 from gansfer.gan.sample import draw_latents
 from gansfer.progress import StopRequested
+from gansfer.settings import PHASES
 from gansfer.synthesis.generate import filtered_set, make_slices
 from gansfer.synthesis.labelling import Labelling
 from gansfer.synthesis.synthetic_sets import SyntheticSet, write_synthetic
 from jobs.stages.context import Context, Outcome
-from jobs.stages.describe import PHASES, describe_synthesis
+from jobs.stages.describe import describe_synthesis
 from jobs.stages.inputs import (
     cell_labelling,
     read_code,

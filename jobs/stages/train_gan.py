@@ -33,6 +33,7 @@ from gansfer.sealed import is_intact, seal, unsealed
 from gansfer.settings import PHASES
 from gansfer.synthesis.generate import decoded_slices
 from gansfer.synthesis.labelling import Labelling
+from gansfer.volumes import as_slices
 from jobs.stages.context import Context, Outcome
 from jobs.stages.inputs import (
     cell_labelling,
@@ -92,7 +93,7 @@ def train_gan(context: Context) -> Outcome:
         )
         _write_phase(context, phase, identity, result, code, labelling)
         store.clear()
-        return PhaseWeights(result.generator_state, result.critics)
+        return PhaseWeights(result.generator_weights, result.critics)
 
     train_in_phases(
         gan,
@@ -114,7 +115,7 @@ def train_gan(context: Context) -> Outcome:
     return Outcome(products, facts)
 
 
-def _selftaught(context: Context, generator_state: Weights) -> torch.Tensor:
+def _selftaught(context: Context, generator_weights: Weights) -> torch.Tensor:
     """Channels that the generator teaches itself with, drawn once and stored (II.B)."""
     path = context.files.phase(2).selftaught
     experiment = context.experiment
@@ -124,7 +125,7 @@ def _selftaught(context: Context, generator_state: Weights) -> torch.Tensor:
         if len(kept) == n:
             return kept.float()
     channels = selftaught_channels(
-        load_generator(experiment.gan, experiment.slice_px, generator_state),
+        load_generator(experiment.gan, experiment.slice_px, generator_weights),
         n,
         context.seed_for("selftaught"),
         device=context.device,
@@ -166,14 +167,14 @@ def _write_phase(
     files = context.files.phase(phase)
     files.identity.unlink(missing_ok=True)
     files.selftaught.unlink(missing_ok=True)
-    weights = {files.generator: result.generator_state}
+    weights = {files.generator: result.generator_weights}
     weights |= {files.critic(name): state for name, state in result.critics.items()}
     for path, state in weights.items():
         with replacing(path) as aside:
             save_file({key: value.contiguous() for key, value in state.items()}, aside)
     write_json_lines(files.log, result.records)
     loss_curves(files.picture("losses"), result.records)
-    variety = _write_samples(context, phase, result.generator_state, code, labelling)
+    variety = _write_samples(context, phase, result.generator_weights, code, labelling)
     write_json(files.facts, {"skipped_updates": result.skipped_updates, "variety": variety})
     digests = file_digests(files.folder, [path.name for path in (*weights, files.facts)])
     write_json(files.identity, {"identity": identity, "phase": phase, "files": digests})
@@ -215,5 +216,5 @@ def _write_samples(
         title=f"{context.task.id}: phase {phase}",
         columns=10,
     )
-    real_nhw = labelling.numbered_nzhw.reshape(-1, *image_khw.shape[1:])
+    real_nhw = as_slices(labelling.numbered_nzhw)
     return variety_ratio(image_khw, real_nhw)

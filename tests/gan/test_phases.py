@@ -92,7 +92,7 @@ def _store(folder: Path) -> CheckpointStore:
 def _assert_equal(one: PhaseResult, other: PhaseResult) -> None:
     assert one.records == other.records
     assert one.critics.keys() == other.critics.keys()
-    weights = [(one.generator_state, other.generator_state)]
+    weights = [(one.generator_weights, other.generator_weights)]
     weights += [(one.critics[name], other.critics[name]) for name in one.critics]
     for mine, theirs in weights:
         assert all(torch.equal(mine[name], theirs[name]) for name in mine)
@@ -133,13 +133,13 @@ def test_phase_1_trains_every_part_and_takes_half_precision(tmp_path: Path) -> N
         watch=Silent(),
     )
     shape = build_generator(settings, _PX, _CHANNELS).state_dict()
-    assert result.generator_state.keys() == shape.keys()
+    assert result.generator_weights.keys() == shape.keys()
     other = train_phase_1(
         settings, _slices(10, _CHANNELS, 0), seed=2, store=_store(tmp_path / "b"), watch=Silent()
     )
-    for name, value in result.generator_state.items():
+    for name, value in result.generator_weights.items():
         assert torch.isfinite(value).all()
-        assert not torch.equal(value, other.generator_state[name]), name
+        assert not torch.equal(value, other.generator_weights[name]), name
     assert set(result.critics) == {"joint"}
     last = result.records[-1]
     assert last["level_px"] == _PX
@@ -151,7 +151,7 @@ def test_phase_1_trains_every_part_and_takes_half_precision(tmp_path: Path) -> N
 def test_phase_2_changes_the_early_block_and_nothing_else(tmp_path: Path) -> None:
     settings = _settings()
     before = build_generator(settings, _PX, _CHANNELS, seed=7).state_dict()
-    after = _run(2, settings)(_store(tmp_path), Silent()).generator_state
+    after = _run(2, settings)(_store(tmp_path), Silent()).generator_weights
     for name, value in after.items():
         assert torch.equal(value, before[name]) == (not name.startswith("blocks.0.")), name
 
@@ -181,7 +181,7 @@ def test_phase_3_unfreezes_block_after_block_and_never_to_rgb(
     everything = {f"{part}.{level}" for part in ("blocks", "to_rgb") for level in range(3)}
     assert without_gradient == [everything - trained for trained in wanted]
     before = build_generator(settings, _PX, _CHANNELS, seed=7).state_dict()
-    for name, value in result.generator_state.items():
+    for name, value in result.generator_weights.items():
         assert torch.equal(value, before[name]) == name.startswith("to_rgb"), name
 
 
@@ -245,7 +245,7 @@ def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path: Path) -> 
     poisoned = _slices(10, _CHANNELS, 0)
     poisoned[0] = torch.nan
     result = train_phase_1(settings, poisoned, seed=1, store=_store(tmp_path), watch=Silent())
-    for state in (result.generator_state, *result.critics.values()):
+    for state in (result.generator_weights, *result.critics.values()):
         assert all(torch.isfinite(value).all() for value in state.values())
     skipped = [record["skipped_joint"] for record in result.records]
     assert 0 < skipped[-1] < len(skipped)
@@ -302,8 +302,8 @@ def test_the_average_halves_its_distance_in_a_half_life(tmp_path: Path) -> None:
 
 def test_bfloat16_trains(tmp_path: Path) -> None:
     result = _run(3, _settings(precision="bfloat16"))(_store(tmp_path), Silent())
-    assert all(value.dtype == torch.float32 for value in result.generator_state.values())
-    assert all(torch.isfinite(value).all() for value in result.generator_state.values())
+    assert all(value.dtype == torch.float32 for value in result.generator_weights.values())
+    assert all(torch.isfinite(value).all() for value in result.generator_weights.values())
 
 
 def test_phase_1_learns_a_simple_distribution(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_phase_1_learns_a_simple_distribution(tmp_path: Path) -> None:
     bright[:, 0, :, : _PX // 2] = 0.8  # the left half of the first channel
     result = train_phase_1(settings, bright, seed=1, store=_store(tmp_path), watch=Silent())
     generator = build_generator(settings, _PX, _CHANNELS)
-    generator.load_state_dict(result.generator_state)
+    generator.load_state_dict(result.generator_weights)
     made = generator(torch.randn(32, 4, generator=torch.Generator().manual_seed(0))).mean(0)
     left, right = made[0, :, :4].mean().item(), made[0, :, -4:].mean().item()
     assert left > 0.3

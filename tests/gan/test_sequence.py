@@ -56,7 +56,7 @@ def train(kept: dict[int, PhaseWeights] | None = None) -> list[Any]:
         if kept is not None and phase in kept:
             return kept[phase]
         result = train(seed=phase)
-        return PhaseWeights(result.generator_state, result.critics)
+        return PhaseWeights(result.generator_weights, result.critics)
 
     def teach(weights: Weights) -> Tensor:
         teachers.append(int(weights["of"]))
@@ -95,7 +95,7 @@ def test_the_generator_of_phase_2_teaches_phase_3(given: dict[int, tuple[Any, ..
 
 def test_nothing_is_drawn_where_phase_3_is_kept(given: dict[int, tuple[Any, ...]]) -> None:
     kept = {
-        phase: PhaseWeights(result_of(phase).generator_state, result_of(phase).critics)
+        phase: PhaseWeights(result_of(phase).generator_weights, result_of(phase).critics)
         for phase in (1, 2, 3)
     }
     assert train(kept) == []

@@ -9,7 +9,6 @@ from gansfer.errors import UserError
 from gansfer.synthesis.synthetic_sets import (
     SyntheticSet,
     concatenate,
-    read_attributes,
     read_synthetic,
     write_synthetic,
 )
@@ -39,7 +38,8 @@ def test_what_is_written_is_read_rejected_slices_too(tmp_path: Path) -> None:
     written = _set()
     write_synthetic(tmp_path / "phase-2.h5", written, {"phase": 2, "units": "z-score"})
     _assert_equal(read_synthetic(tmp_path / "phase-2.h5", kept_only=False), written)
-    assert read_attributes(tmp_path / "phase-2.h5") == {"phase": 2, "units": "z-score"}
+    with h5py.File(tmp_path / "phase-2.h5") as file:
+        assert dict(file.attrs) == {"phase": 2, "units": "z-score"}
     assert [p.name for p in tmp_path.iterdir()] == ["phase-2.h5"]
 
 

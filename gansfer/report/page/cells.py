@@ -9,22 +9,22 @@ from pathlib import Path
 import pandas as pd
 
 from gansfer.evaluation.statistics import smallest_wilcoxon_p
-from gansfer.report.page.page import DASH, Cell, Image, Table
+from gansfer.report.page.page import DASH, Image, Table, TableCell
 from gansfer.report.tables.arms import arm_title
 from gansfer.report.tables.rows import Row, rows_by, rows_of
 
 MINUS = "\N{MINUS SIGN}"
 INFINITY = "\N{INFINITY}"
-ABSENT = Cell(DASH, kind="absent")
+ABSENT = TableCell(DASH, kind="absent")
 
 
-def number(value: float, digits: int = 3, kind: str = "", note: str = "") -> Cell:
+def number(value: float, digits: int = 3, kind: str = "", note: str = "") -> TableCell:
     """A number; one that is not there is a dash, which keeps its note."""
     if math.isnan(value):
-        return Cell(DASH, note, "absent")
+        return TableCell(DASH, note, "absent")
     if math.isinf(value):
-        return Cell(INFINITY, note, kind)
-    return Cell(f"{value:.{digits}f}", note, kind)
+        return TableCell(INFINITY, note, kind)
+    return TableCell(f"{value:.{digits}f}", note, kind)
 
 
 def signed(value: float, digits: int = 3) -> str:
@@ -120,7 +120,7 @@ def gain_table(
     by_cell = rows_by(table, column, "labels")
     lines = []
     for value, name in names.items():
-        cells = [Cell(name)]
+        cells = [TableCell(name)]
         for labels in sorted(arms):
             row = by_cell.get((value, labels))
             if row is None:
@@ -128,7 +128,7 @@ def gain_table(
                 continue
             sure = significance is not None and row["p_wilcoxon_holm"] < significance
             note = f"{row['baseline']:.3f} to {row['augmented']:.3f}, n = {row['n_subjects']}"
-            cells.append(Cell(signed(row["difference"]), note, "strong" if sure else ""))
+            cells.append(TableCell(signed(row["difference"]), note, "strong" if sure else ""))
         lines.append(cells)
     headers = ["", *(f"N = {labels}, {arm_title(arms[labels])}" for labels in sorted(arms))]
     return Table(title, caption, headers, lines, csv)

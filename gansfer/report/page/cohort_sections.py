@@ -21,7 +21,7 @@ from gansfer.report.page.cells import (
     percent,
     signed,
 )
-from gansfer.report.page.page import DASH, Cell, Part, Section, Table
+from gansfer.report.page.page import DASH, Part, Section, Table, TableCell
 from gansfer.report.tables import paper
 from gansfer.report.tables.arms import arm_title
 from gansfer.report.tables.comparisons import group_name
@@ -111,16 +111,16 @@ def _overall_table(compared: Comparison) -> Table:
     table = compared.cohort_baseline_and_augmented
     rows = [
         [
-            Cell(f"N = {row['labels']}, {arm_title(row['arm'])}"),
+            TableCell(f"N = {row['labels']}, {arm_title(row['arm'])}"),
             number(row["baseline"]),
             number(row["augmented"]),
-            Cell(
+            TableCell(
                 signed(row["difference"]),
                 interval(row),
                 "strong",
             ),
-            Cell(f"{row['improved']} of {row['n_subjects']}"),
-            Cell(p_value(row["p_wilcoxon_holm"])),
+            TableCell(f"{row['improved']} of {row['n_subjects']}"),
+            TableCell(p_value(row["p_wilcoxon_holm"])),
         ]
         for row in rows_of(table[table["structure"] == "overall"])
     ]
@@ -166,14 +166,16 @@ def _table_ii(table: pd.DataFrame, meta: Meta) -> Table:
     lines = []
     for measure, title in (("accuracy", "Accuracy"), ("auc", "AUC")):
         for source in ("baseline", "augmented"):
-            cells = [Cell(f"{title}, {source}")]
+            cells = [TableCell(f"{title}, {source}")]
             for labels in counts:
                 row = by_cell.get((measure, source, labels))
                 cells.append(
                     _table_ii_cell(row, paper.TABLE_II[measure][source].get(labels), level)
                 )
             lines.append(cells)
-        lines.append([Cell(f"{title}, reference"), _reference_cell(by_cell, measure, len(counts))])
+        lines.append(
+            [TableCell(f"{title}, reference"), _reference_cell(by_cell, measure, len(counts))]
+        )
     repeats = meta["stratification_repeats"]
     marks = (
         "Beside a percentage, the paper's symbols for the comparison with the reference's volumes, "
@@ -202,19 +204,21 @@ def _who(row: Row) -> str:
     return groups + (f" ({n} left out: a volume is missing or empty)" if n else "")
 
 
-def _reference_cell(by_cell: Mapping[tuple[Any, ...], Row], measure: str, columns: int) -> Cell:
+def _reference_cell(
+    by_cell: Mapping[tuple[Any, ...], Row], measure: str, columns: int
+) -> TableCell:
     """One number for all label counts."""
     row = by_cell.get((measure, "reference", 0))
     theirs = f"paper {paper.TABLE_II_MALPEM_PERCENT[measure]:.1f} (MALPEM)"
     if row is None:
-        return Cell(DASH, theirs, "absent", columns)
-    return Cell(f"{row['percent']:.1f}", theirs, columns=columns)
+        return TableCell(DASH, theirs, "absent", columns)
+    return TableCell(f"{row['percent']:.1f}", theirs, columns=columns)
 
 
-def _table_ii_cell(row: Row | None, published: paper.Published | None, level: float) -> Cell:
+def _table_ii_cell(row: Row | None, published: paper.Published | None, level: float) -> TableCell:
     theirs = f"paper {published.percent:.1f}{published.mark}" if published else ""
     if row is None:
-        return Cell(DASH, theirs, "absent")
+        return TableCell(DASH, theirs, "absent")
     notes = []
     if row["source"] == "augmented":
         notes.append(f"p {p_value(row['p_corrected'])}, naive {p_value(row['p_naive'])}")
@@ -222,7 +226,9 @@ def _table_ii_cell(row: Row | None, published: paper.Published | None, level: fl
         notes.append(f"naive: {row['mark_naive'] or 'lower'}")
     notes.append(theirs)
     note = "\n".join(part for part in notes if part)
-    return Cell(f"{row['percent']:.1f}{row['mark']}", note, _strong(row["p_corrected"] < level))
+    return TableCell(
+        f"{row['percent']:.1f}{row['mark']}", note, _strong(row["p_corrected"] < level)
+    )
 
 
 def _strong(is_strong: bool) -> str:
@@ -234,7 +240,7 @@ def _agreement_table(table: pd.DataFrame) -> Table:
     columns = sorted({(labels, arm != "baseline", arm) for _, labels, arm in by_cell})
     lines = []
     for structure in dict.fromkeys(structure for structure, _, _ in by_cell):
-        cells = [Cell(structure_title(structure))]
+        cells = [TableCell(structure_title(structure))]
         n, n_empty = [], 0
         for labels, _, arm in columns:
             row = by_cell.get((structure, labels, arm))
@@ -244,9 +250,9 @@ def _agreement_table(table: pd.DataFrame) -> Table:
                 continue
             half = (row["high_mm3"] - row["low_mm3"]) / 2
             spread = f"± {half:.0f}" if math.isfinite(half) else ""
-            cells.append(Cell(signed(row["bias_mm3"], 0), spread))
+            cells.append(TableCell(signed(row["bias_mm3"], 0), spread))
             n.append(row["n_subjects"])
-        cells.append(Cell(str(min(n, default=0)), f"{n_empty} empty" if n_empty else ""))
+        cells.append(TableCell(str(min(n, default=0)), f"{n_empty} empty" if n_empty else ""))
         lines.append(cells)
     groups = [group_name((labels, augmented)) for labels, augmented, _ in columns]
     return Table(

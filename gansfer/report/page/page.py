@@ -31,7 +31,7 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """One cell of a table: a text, a small note under it, and how it is drawn.
 
     `kind` is "", "strong", "paper" (a published number), "partial" or "absent"; `columns` is how
@@ -51,7 +51,7 @@ class Table:
     title: str
     caption: str
     headers: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[TableCell]]
     csv: str = ""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from gansfer.drawing.style import structure_title
 from gansfer.report.figures.quality_figures import REAL_AND_PHASES, TITLES
 from gansfer.report.page.cells import ABSENT, figure_image, number, percent
-from gansfer.report.page.page import Cell, Part, Section, Table
+from gansfer.report.page.page import Part, Section, Table, TableCell
 from gansfer.report.tables.quality_tables import SUMMARY, QualityTables, means_by, planned_cells
 from gansfer.report.tables.rows import label_counts
 from gansfer.settings import PHASES
@@ -65,7 +65,7 @@ def _quality_table(tables: QualityTables) -> Table:
                 continue
             cells = [ABSENT if one is None else number(one[0], 2) for one in values]
             n_cells = min(one[1] for one in values if one is not None)
-            name = Cell(f"N = {labels}, {_ROW_NAMES[phase]}")
+            name = TableCell(f"N = {labels}, {_ROW_NAMES[phase]}")
             rows.append([name, *cells, _cells(n_cells, planned[labels])])
     return Table(
         "Realism and variety of synthetic slices.",
@@ -80,9 +80,9 @@ def _quality_table(tables: QualityTables) -> Table:
     )
 
 
-def _cells(n: int, n_planned: int) -> Cell:
+def _cells(n: int, n_planned: int) -> TableCell:
     """How many cells a mean is over; red where it should be over more."""
-    return Cell(str(n)) if n >= n_planned else Cell(f"{n} of {n_planned}", kind="partial")
+    return TableCell(str(n)) if n >= n_planned else TableCell(f"{n} of {n_planned}", kind="partial")
 
 
 def _memorisation_table(tables: QualityTables) -> Table:
@@ -104,9 +104,9 @@ def _memorisation_table(tables: QualityTables) -> Table:
             ]
             rows.append(
                 [
-                    Cell(f"N = {labels}, phase {phase}"),
+                    TableCell(f"N = {labels}, phase {phase}"),
                     *cells,
-                    Cell(f"{100 * nearer[0]:.1f}\N{NO-BREAK SPACE}%"),
+                    TableCell(f"{100 * nearer[0]:.1f}\N{NO-BREAK SPACE}%"),
                     _cells(nearer[1], planned[labels]),
                 ]
             )
@@ -129,7 +129,7 @@ def _label_table(tables: QualityTables, structures: Sequence[str]) -> Table:
     planned = planned_cells(tables.synthetic_labels)
     rows = []
     for structure in structures:
-        cells = [Cell(structure_title(structure))]
+        cells = [TableCell(structure_title(structure))]
         for labels in counts:
             real, synthetic = (
                 by_key.get((labels, phase, "volume_mm3", structure)) for phase in (0, _PHASE_SHOWN)
@@ -148,7 +148,7 @@ def _label_table(tables: QualityTables, structures: Sequence[str]) -> Table:
                 "" if dice is None else f"Dice {dice[0]:.2f}",
             ]
             cells.append(
-                Cell(
+                TableCell(
                     f"{100 * synthetic[0] / real[0]:.0f}\N{NO-BREAK SPACE}%",
                     ", ".join(note for note in notes if note),
                     "" if whole else "partial",

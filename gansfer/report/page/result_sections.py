@@ -17,7 +17,7 @@ from gansfer.report.page.cells import (
     p_value,
     signed,
 )
-from gansfer.report.page.page import DASH, Cell, Fact, Part, Section, Table
+from gansfer.report.page.page import DASH, Fact, Part, Section, Table, TableCell
 from gansfer.report.tables import paper
 from gansfer.report.tables.arms import arm_title
 from gansfer.report.tables.ratio_choice import PER_LABEL_COUNT
@@ -101,7 +101,7 @@ def key_table(
     rows = []
     for labels in results.label_counts:
         row = overall.get((labels,))
-        cells = [Cell(f"N = {labels}")]
+        cells = [TableCell(f"N = {labels}")]
         if row is None:
             cells += [_lacking(planned.get((labels, "baseline"))), *[ABSENT] * 5]
         else:
@@ -110,10 +110,10 @@ def key_table(
                 number(
                     row["augmented"], kind="strong", note=_augmented_name(results, compared, labels)
                 ),
-                Cell(signed(row["difference"]), interval(row), "strong"),
-                Cell(f"{row['improved']} of {row['n_subjects']}"),
-                Cell(p_value(row["p_wilcoxon_holm"])),
-                Cell(p_value(row["p_t"])),
+                TableCell(signed(row["difference"]), interval(row), "strong"),
+                TableCell(f"{row['improved']} of {row['n_subjects']}"),
+                TableCell(p_value(row["p_wilcoxon_holm"])),
+                TableCell(p_value(row["p_t"])),
             ]
         if beside is not None:
             cells.append(_best_cell(best.get((labels,)), beside, labels))
@@ -137,7 +137,7 @@ def _overall(compared: Comparison) -> dict[tuple[int, ...], Row]:
     return rows_by(table[table["structure"] == "overall"], "labels")
 
 
-def _best_cell(row: Row | None, best: Comparison, labels: int) -> Cell:
+def _best_cell(row: Row | None, best: Comparison, labels: int) -> TableCell:
     if row is None:
         return ABSENT
     gain = f"{best.choice.title(labels)}, {signed(row['difference'])}"
@@ -153,8 +153,8 @@ def _choice_table(table: pd.DataFrame) -> Table:
         ours = [by_cell.get((labels, fold)) for fold in folds]
         arms = ["" if row is None else str(row["without_test_subjects"]) for row in ours]
         best = next(str(row["best_on_test"]) for row in ours if row is not None)
-        cells = [Cell(arm_title(arm)) if arm else ABSENT for arm in (*arms, best)]
-        rows.append([Cell(f"N = {labels}"), *cells])
+        cells = [TableCell(arm_title(arm)) if arm else ABSENT for arm in (*arms, best)]
+        rows.append([TableCell(f"N = {labels}"), *cells])
     return Table(
         "Ratio of real to synthetic segments that stands for augmentation.",
         "For each fold, chosen without its test subjects; last, the best on all test subjects.",
@@ -164,7 +164,7 @@ def _choice_table(table: pd.DataFrame) -> Table:
     )
 
 
-def _published(labels: int) -> Cell:
+def _published(labels: int) -> TableCell:
     """What the paper prints as a number for this label count: one fold only."""
     base = paper.BASELINE_ONE_FOLD_PERCENT.get(labels)
     if base is None:
@@ -172,8 +172,8 @@ def _published(labels: int) -> Cell:
     if labels == 1:
         gain = paper.ABLATION_PERCENT["ratio-2to1"]["overall"] / 100
         first = paper.ABLATION_PERCENT["baseline"]["overall"] / 100
-        return Cell(f"{first:.3f} to {gain:.3f}", "one fold, 2:1", "paper")
-    return Cell(f"{base / 100:.2f}", "baseline, one fold", "paper")
+        return TableCell(f"{first:.3f} to {gain:.3f}", "one fold, 2:1", "paper")
+    return TableCell(f"{base / 100:.2f}", "baseline, one fold", "paper")
 
 
 def _augmented_name(results: Results, compared: Comparison, labels: int) -> str:
@@ -183,11 +183,11 @@ def _augmented_name(results: Results, compared: Comparison, labels: int) -> str:
     return name if there == planned else f"{name}, of {there} of {planned} ratios"
 
 
-def _lacking(row: Row | None) -> Cell:
+def _lacking(row: Row | None) -> TableCell:
     """A dash, with how many of the planned subjects are there."""
     if row is None or not row["n_subjects"]:
         return ABSENT
-    return Cell(DASH, f"n = {row['n_subjects']} of {row['n_planned']}", "absent")
+    return TableCell(DASH, f"n = {row['n_subjects']} of {row['n_planned']}", "absent")
 
 
 def _ratio_table(results: Results) -> Table:
@@ -196,7 +196,7 @@ def _ratio_table(results: Results) -> Table:
     by_cell = rows_by(table, "labels", "arm")
     rows = []
     for labels in results.label_counts:
-        cells = [Cell(f"N = {labels}")]
+        cells = [TableCell(f"N = {labels}")]
         means = [by_cell[labels, a]["mean_dsc"] for a in arms if (labels, a) in by_cell]
         best = max((mean for mean in means if math.isfinite(mean)), default=math.nan)
         for arm in arms:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from gansfer.report.page.cells import ABSENT, figure_image, number, signed
-from gansfer.report.page.page import DASH, Cell, Part, Section, Table
+from gansfer.report.page.page import DASH, Part, Section, Table, TableCell
 from gansfer.report.tables import paper
 from gansfer.report.tables.arms import arm_title
 from gansfer.report.tables.rival import METHODS
@@ -49,7 +49,7 @@ def _overall_table(table: pd.DataFrame) -> Table:
     }
     lines = []
     for source, name in METHODS.items():
-        cells = [Cell(name[0].upper() + name[1:])]
+        cells = [TableCell(name[0].upper() + name[1:])]
         for labels in counts:
             row = by_count.get((labels,))
             published = theirs[source].get(labels)
@@ -59,19 +59,19 @@ def _overall_table(table: pd.DataFrame) -> Table:
             if source == "augmented" and row is not None and row["arm"]:
                 note = arm_title(row["arm"])
             if row is None or not math.isfinite(row[source]):
-                cells.append(Cell(DASH, note, "absent"))
+                cells.append(TableCell(DASH, note, "absent"))
                 continue
             best = row[source] >= np.nanmax([row[one] for one in METHODS])
             cells.append(number(row[source], kind="strong" if best else "", note=note))
         lines.append(cells)
-    cells = [Cell("Propagation minus baseline")]
+    cells = [TableCell("Propagation minus baseline")]
     for labels in counts:
         row = by_count.get((labels,))
         if row is None:
             cells.append(ABSENT)
             continue
         note = f"higher in {row['higher']} of {row['n_subjects']}"
-        cells.append(Cell(signed(row["difference"]), note))
+        cells.append(TableCell(signed(row["difference"]), note))
     lines.append(cells)
     return Table(
         "Overall Dice of DeepMedic and of label propagation (paper: III.G).",

@@ -20,7 +20,7 @@ from gansfer.report.page.cells import (
     signed,
     too_few_subjects,
 )
-from gansfer.report.page.page import Cell, Part, Section, Table
+from gansfer.report.page.page import Part, Section, Table, TableCell
 from gansfer.report.tables.arms import ablation_title
 from gansfer.report.tables.comparisons import group_name
 from gansfer.report.tables.paper import SYNTHETIC_AFTER_PHASE_1_PERCENT
@@ -77,13 +77,13 @@ def ablation_section(results: Results, meta: Meta) -> Section | None:
     best = results.ablation[names].max()
     rows = []
     for row in rows_of(results.ablation):
-        cells = [Cell(ablation_title(str(row["arm"])))]
+        cells = [TableCell(ablation_title(str(row["arm"])))]
         for name in names:
             ours = float(row[name])
             top = math.isfinite(ours) and ours == best[name]
             note = _published(row, name, cell["labels"])
             cells.append(number(ours, 1, "strong" if top else "", note))
-        cells.append(Cell(str(row["n_subjects"])) if row["n_subjects"] else ABSENT)
+        cells.append(TableCell(str(row["n_subjects"])) if row["n_subjects"] else ABSENT)
         rows.append(cells)
     table = Table(
         "Ablation (paper: Table I).",
@@ -121,7 +121,7 @@ def distance_section(
     columns = sorted(arms, key=lambda group: (group[0], group[1] != "baseline"))
     rows = [
         [
-            Cell(structure_title(structure)),
+            TableCell(structure_title(structure)),
             *(
                 _distance_cell(*(by_cell.get((structure, *column, name)) for name in _DISTANCES))
                 for column in columns
@@ -141,7 +141,7 @@ def distance_section(
     return Section("Surface distances", [], [table_part])
 
 
-def _distance_cell(hausdorff: Row | None, mean: Row | None) -> Cell:
+def _distance_cell(hausdorff: Row | None, mean: Row | None) -> TableCell:
     """The Hausdorff distance; the mean distance and the counts are its note."""
     if hausdorff is None or mean is None:
         return ABSENT
@@ -173,11 +173,11 @@ def _pairs_table(pairs: pd.DataFrame, meta: Meta) -> Table:
     level = meta["significance"]
     rows = [
         [
-            Cell(f"{row['first']} and {row['second']}"),
-            Cell(signed(row["mean_difference"])),
-            Cell(str(row["n_subjects"])),
-            Cell(p_value(row["p_wilcoxon_holm"])),
-            Cell(p_value(row["p_t_holm"])),
+            TableCell(f"{row['first']} and {row['second']}"),
+            TableCell(signed(row["mean_difference"])),
+            TableCell(str(row["n_subjects"])),
+            TableCell(p_value(row["p_wilcoxon_holm"])),
+            TableCell(p_value(row["p_t_holm"])),
         ]
         for row in rows_of(pairs)
         if not (row["p_wilcoxon_holm"] < level and row["p_t_holm"] < level)
@@ -186,6 +186,6 @@ def _pairs_table(pairs: pd.DataFrame, meta: Meta) -> Table:
         "Pairs that at least one test does not tell apart.",
         f"Of {len(pairs)} pairs of label counts and arms; Holm over all of them. All pairs:",
         ["", "Mean difference", "n", "Wilcoxon", "t-test"],
-        rows or [[Cell("none"), *[ABSENT] * 4]],
+        rows or [[TableCell("none"), *[ABSENT] * 4]],
         "tables/pairs.csv",
     )

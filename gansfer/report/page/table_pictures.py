@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from gansfer.drawing.style import report_style, save_png_and_pdf
-from gansfer.report.page.page import Cell, Section, Table
+from gansfer.report.page.page import Section, Table, TableCell
 
 _TEXT_POINTS, _NOTE_POINTS = 9, 7
 _CHARACTER_INCHES = 0.085  # of the text's size
@@ -92,7 +92,7 @@ def _tables(sections: Sequence[Section]) -> Iterator[Table]:
         yield from (part for part in section.parts if isinstance(part, Table) and part.csv)
 
 
-def _placed(row: Sequence[Cell]) -> Iterator[tuple[int, Cell]]:
+def _placed(row: Sequence[TableCell]) -> Iterator[tuple[int, TableCell]]:
     """Each cell with the first of its columns."""
     column = 0
     for cell in row:
@@ -100,10 +100,10 @@ def _placed(row: Sequence[Cell]) -> Iterator[tuple[int, Cell]]:
         column += cell.columns
 
 
-def _characters(cell: Cell) -> int:
+def _characters(cell: TableCell) -> int:
     note = max(map(len, cell.note.splitlines()), default=0)
     return max(len(cell.text), round(note * _NOTE_POINTS / _TEXT_POINTS))
 
 
-def _note_lines(cell: Cell) -> int:
+def _note_lines(cell: TableCell) -> int:
     return len(cell.note.splitlines())

@@ -30,7 +30,7 @@ from gansfer.report.tables.rows import label_counts
 from gansfer.report.tables.seed_tables import at_equal_seeds
 
 PER_LABEL_COUNT = "per_label_count"
-Cell = tuple[int, int]
+FoldAndLabels = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Choice:
         cohort: label count -> arm on the cohort, which the analysis fold's models segment.
     """
 
-    by_fold: Mapping[Cell, str]
+    by_fold: Mapping[FoldAndLabels, str]
     test: Mapping[int, str]
     cohort: Mapping[int, str]
 
@@ -94,7 +94,7 @@ def without_test_subjects(
     there = {(int(n), str(arm)) for n, arm in zip(test["labels"], test["arm"], strict=True)}
     planned = _planned_ratios(expected)
     best_without: dict[int, dict[int, str]] = {}
-    by_fold: dict[Cell, str] = {}
+    by_fold: dict[FoldAndLabels, str] = {}
     for labels, fold in _cells(metrics, expected):
         of_count = planned[planned["labels"] == labels]
         if set(of_count["fold"]) - {fold}:
@@ -174,7 +174,7 @@ def _planned_ratios(expected: pd.DataFrame) -> pd.DataFrame:
     return expected.loc[of_ratio, ["labels", "fold", "arm"]].drop_duplicates()
 
 
-def _cells(metrics: pd.DataFrame, expected: pd.DataFrame) -> list[Cell]:
+def _cells(metrics: pd.DataFrame, expected: pd.DataFrame) -> list[FoldAndLabels]:
     """Label counts and folds that ratios are planned for; the cohort's fold is one of them."""
     planned = _planned_ratios(expected)
     cells = set(zip(planned["labels"].tolist(), planned["fold"].tolist(), strict=True))
@@ -182,10 +182,12 @@ def _cells(metrics: pd.DataFrame, expected: pd.DataFrame) -> list[Cell]:
     return sorted(cells | {(n, fold) for n in label_counts(planned) for fold in cohort_folds})
 
 
-def _choice(by_fold: Mapping[Cell, str], expected: pd.DataFrame, metrics: pd.DataFrame) -> Choice:
+def _choice(
+    by_fold: Mapping[FoldAndLabels, str], expected: pd.DataFrame, metrics: pd.DataFrame
+) -> Choice:
     planned = _planned_ratios(expected)
     test: dict[int, str] = {}
-    of_test: dict[Cell, str] = {}
+    of_test: dict[FoldAndLabels, str] = {}
     for labels in label_counts(planned):
         folds = planned.loc[planned["labels"] == labels, "fold"].unique().tolist()
         arms = {(labels, fold): by_fold.get((labels, fold), "") for fold in folds}

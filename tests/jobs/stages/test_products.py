@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from gansfer.cohort.shards import Cohort
 from gansfer.cohort.training_data import Roles
 from gansfer.evaluation.predictions import read_predictions
-from gansfer.synthesis.synthetic_sets import read_attributes, read_synthetic
+from gansfer.synthesis.synthetic_sets import read_synthetic
 from jobs.stages.inputs import roles_of
 from tests.jobs.conftest import Finished
 from tests.jobs.experiments import BASELINE, COHORT_BASELINE, GAN, RATIO, SYNTHESISE
@@ -88,8 +89,8 @@ def test_the_same_latents_are_drawn_in_every_phase(finished: Finished) -> None:
         assert np.array_equal(one.latent_seed_k, made[0].latent_seed_k)
         assert np.array_equal(one.latent_index_k, np.arange(24))
         assert not np.array_equal(one.image_khw, made[0].image_khw)
-    assert read_attributes(folder / "phase-2.h5")["phase"] == 2
-    assert read_attributes(folder / "phase-2.h5")["task"] == SYNTHESISE
+    with h5py.File(folder / "phase-2.h5") as file:
+        assert (file.attrs["phase"], file.attrs["task"]) == (2, SYNTHESISE)
 
 
 def test_metrics_are_those_of_the_predictions(

@@ -13,13 +13,13 @@ from gansfer.report.page.page import (
     Answer,
     AnswerRow,
     Bullets,
-    Cell,
     Fact,
     Gallery,
     Image,
     Page,
     Section,
     Table,
+    TableCell,
     Terms,
     write_page,
 )
@@ -48,7 +48,11 @@ def test_every_part_is_drawn_and_escaped(tmp_path: Path) -> None:
     Pillow.new("RGB", (30, 20), "red").save(tmp_path / "red.png")
     picture = Image(tmp_path / "red.png", "A picture.", "What it shows.", "figures/red.pdf")
     table = Table(
-        "T.", "C.", ["", "x"], [[Cell("row <1>"), Cell("0.5", "n = 3", "strong")]], "t.csv"
+        "T.",
+        "C.",
+        ["", "x"],
+        [[TableCell("row <1>"), TableCell("0.5", "n = 3", "strong")]],
+        "t.csv",
     )
     parts = (table, picture, Gallery("G", [picture]), Terms([("N", "labels")]), Bullets("B", ["b"]))
     write_page(tmp_path / "index.html", _page(*parts))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gansfer.report.page.page import DASH, Cell, Section, Table, Terms
+from gansfer.report.page.page import DASH, Section, Table, TableCell, Terms
 from gansfer.report.page.table_pictures import draw_tables, table_figure
 
 TABLE = Table(
@@ -10,11 +10,11 @@ TABLE = Table(
     "",
     ["", "N = 1", "N = 24"],
     [
-        [Cell("Baseline"), Cell("0.81", "paper 0.80", "strong"), Cell("0.85")],
+        [TableCell("Baseline"), TableCell("0.81", "paper 0.80", "strong"), TableCell("0.85")],
         [
-            Cell("Augmented"),
-            Cell("0.84", "p 0.706, naive < 0.001\npaper 0.84"),
-            Cell(DASH, "", "absent"),
+            TableCell("Augmented"),
+            TableCell("0.84", "p 0.706, naive < 0.001\npaper 0.84"),
+            TableCell(DASH, "", "absent"),
         ],
     ],
     "tables/one.csv",
@@ -38,7 +38,7 @@ def test_everything_that_the_table_says_is_drawn_and_nothing_overlaps() -> None:
 
 def test_each_table_with_a_csv_is_a_png_and_a_pdf(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
-    without = Table("No file", "", ["", "n"], [[Cell("a"), Cell("1")]])
+    without = Table("No file", "", ["", "n"], [[TableCell("a"), TableCell("1")]])
     section = Section("", [], [TABLE, without, Terms([("a", "b")]), TABLE])
     names = ["one.png", "one.pdf", "one-2.png", "one-2.pdf"]
     assert [path.name for path in draw_tables(tmp_path, [section])] == names
