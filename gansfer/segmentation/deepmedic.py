@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gansfer.segmentation.blocks import Block, Pathway, RollingNorm, TrainingStep
+from gansfer.segmentation.pathway import Block, Pathway, RollingNorm, TrainingStep
 from gansfer.segmentation.presets import FC_DROPOUT, MARGIN_PX, PATHWAY_MAPS, PRESETS, Preset
 
 

@@ -293,7 +293,7 @@ def _until(plan: Plan, stage: str) -> Plan:
 
 
 def _print_results(console: Console, storage: Storage, *, nothing_to_do: bool) -> None:
-    from jobs.commands.results import results_table
+    from jobs.commands.results_table import results_table
 
     page = storage.report.page
     if not page.exists():

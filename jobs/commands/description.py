@@ -17,7 +17,7 @@ from gansfer.gan.networks import (
     n_parameters,
 )
 from gansfer.segmentation.presets import PRESETS
-from jobs.experiment.cohort import PropagationReferences
+from jobs.experiment.cohort_section import PropagationReferences
 from jobs.experiment.memory import n_images, task_memory_gb
 from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan

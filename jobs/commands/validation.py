@@ -14,7 +14,7 @@ from gansfer.errors import UserError
 from gansfer.processes import usable_cores
 from gansfer.segmentation.presets import PRESETS
 from jobs.experiment.cluster import ClusterSettings
-from jobs.experiment.cohort import NoReferences
+from jobs.experiment.cohort_section import NoReferences
 from jobs.experiment.memory import task_memory_gb
 from jobs.experiment.model import Experiment
 from jobs.experiment.resources import STAGES

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from gansfer.atomic import write_text
 from gansfer.errors import UserError
-from jobs.experiment.cohort import PATH_FIELDS
+from jobs.experiment.cohort_section import PATH_FIELDS
 from jobs.experiment.model import Experiment
 from jobs.experiment.yaml_file import read_yaml, yaml_text
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jobs.experiment.cohort import PhantomImages, PropagationReferences
+from jobs.experiment.cohort_section import PhantomImages, PropagationReferences
 from jobs.experiment.model import Experiment
 from jobs.experiment.resources import StageName
 

@@ -20,7 +20,7 @@ from gansfer.settings import (
 )
 from gansfer.structures import is_sided
 from jobs.experiment.cluster import ClusterSettings, RunSettings
-from jobs.experiment.cohort import CohortSpec, PhantomImages, PropagationReferences
+from jobs.experiment.cohort_section import CohortSpec, PhantomImages, PropagationReferences
 from jobs.experiment.grid import GridSettings, in_lowest_terms
 from jobs.experiment.resources import DEFAULT_RESOURCES, STAGES, StageName, StageResources
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from gansfer.cohort.splits import n_groups
 from jobs.experiment.arms import PROPAGATION, Arm, arms_of, main_arms
-from jobs.experiment.cohort import (
+from jobs.experiment.cohort_section import (
     FolderReferences,
     NoReferences,
     PhantomImages,
@@ -59,7 +59,7 @@ class Task:
     """One unit of work, with one folder of products.
 
     Attributes:
-        stage: which function of `jobs/stages/run.py` runs it.
+        stage: which function of `jobs/stages/dispatch.py` runs it.
         cell: where in the grid.
         settings: every setting that its result depends on.
         needs: ids of the tasks whose products it reads.

@@ -27,7 +27,7 @@ from gansfer.processes import end_with_parent
 from gansfer.readers.files.tables import collected
 from gansfer.settings import RoiSettings
 from gansfer.subjects import FileSource, Subject
-from jobs.experiment.cohort import BidsImages, FolderImages, PhantomImages
+from jobs.experiment.cohort_section import BidsImages, FolderImages, PhantomImages
 from jobs.experiment.model import Experiment
 from jobs.inputs.sources import make_file_source, make_source
 from jobs.inputs.template import cohort_template

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gansfer.phantom.cohort import PhantomSource
+from gansfer.phantom.phantom_source import PhantomSource
 from gansfer.readers.bids import Derivative, list_bids
 from gansfer.readers.challenge import ChallengeSource
 from gansfer.readers.combined import CombinedSource
@@ -14,7 +14,7 @@ from gansfer.readers.oasis import OasisSource
 from gansfer.readers.protocols import LabelProtocol
 from gansfer.readers.references import ReferenceFolder
 from gansfer.subjects import FileSource, Source
-from jobs.experiment.cohort import (
+from jobs.experiment.cohort_section import (
     BidsImages,
     BidsLabels,
     BidsReferences,

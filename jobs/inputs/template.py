@@ -12,7 +12,7 @@ from gansfer.preprocessing.registration import mean_template, template_members
 from gansfer.readers.files.nifti import load_volume
 from gansfer.readers.masks import above_background, brain_only, skull_signs
 from gansfer.subjects import Source, Subject, Volume
-from jobs.experiment.cohort import BidsImages, CohortSpec, FolderImages
+from jobs.experiment.cohort_section import BidsImages, CohortSpec, FolderImages
 from jobs.store.source_files import Stamp, stamps_of
 
 

@@ -13,7 +13,7 @@ from gansfer.cohort.splits import folds
 from gansfer.cohort.table import read_table
 from gansfer.errors import UserError
 from gansfer.report.build import ReportSummary, build_report
-from gansfer.report.tables.overlap import COLUMNS
+from gansfer.report.tables.dice import COLUMNS
 from gansfer.report.tables.paper import LABELLED_PEOPLE, POOL_IMAGES
 from gansfer.report.tables.results import Meta
 from gansfer.subjects import Subject

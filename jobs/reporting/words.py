@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jobs.experiment.cohort import (
+from jobs.experiment.cohort_section import (
     EmbeddedReferences,
     NoReferences,
     OasisImages,

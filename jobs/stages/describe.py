@@ -27,8 +27,8 @@ from gansfer.quality.examples import (
     worst_rejected,
 )
 from gansfer.quality.measures import QualitySeeds, measure_quality
+from gansfer.quality.quality_file import write_quality
 from gansfer.quality.sets import RealSlices, real_slices, unlabelled_only
-from gansfer.quality.table import write_quality
 from gansfer.settings import PHASES
 from gansfer.subjects import people_of
 from gansfer.synthesis.generate import decoded_slices

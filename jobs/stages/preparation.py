@@ -26,7 +26,7 @@ from gansfer.preprocessing.roi_check import LabelExtent, roi_problems
 from gansfer.processes import end_with_parent, usable_cores
 from gansfer.progress import StopRequested, Watch
 from gansfer.subjects import Source, Subject, Volume
-from jobs.experiment.cohort import BidsImages, CohortSpec, FolderImages
+from jobs.experiment.cohort_section import BidsImages, CohortSpec, FolderImages
 from jobs.experiment.model import Experiment
 from jobs.inputs.template import cohort_template, template_files
 from jobs.store.partial_results import Parts

@@ -20,11 +20,11 @@ from gansfer.evaluation.predictions import read_predictions
 from gansfer.progress import Share, StopRequested
 from gansfer.propagation.atlases import atlases_of_others, nearest_atlases
 from gansfer.propagation.multi_atlas import Labels, propagate
-from jobs.experiment.cohort import PropagationReferences
+from jobs.experiment.cohort_section import PropagationReferences
 from jobs.experiment.plan import reference_tasks
 from jobs.stages.context import Context, Outcome
 from jobs.stages.inputs import read_cohort, training_data
-from jobs.stages.results import write_labels, write_results
+from jobs.stages.measured_labels import write_labels, write_results
 from jobs.store.partial_results import Parts, remove_parts
 
 

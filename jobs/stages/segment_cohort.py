@@ -13,8 +13,8 @@ from gansfer.cohort.splits import analysis_fold
 from jobs.experiment.plan import Cell
 from jobs.stages.context import Context, Outcome
 from jobs.stages.inputs import folds_of, read_cohort
+from jobs.stages.measured_labels import write_results
 from jobs.stages.propagate import propagated_references
-from jobs.stages.results import write_results
 from jobs.stages.segmenting import segment_subjects
 from jobs.store.partial_results import remove_parts
 

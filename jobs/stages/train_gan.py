@@ -21,7 +21,7 @@ from safetensors.torch import load, load_file, save_file
 from gansfer.atomic import replacing, write_json, write_json_lines
 from gansfer.cohort.encode import ChannelCode
 from gansfer.cohort.training_data import fit_group_code
-from gansfer.drawing.losses import loss_curves
+from gansfer.drawing.loss_curves import loss_curves
 from gansfer.drawing.slices import sample_grid
 from gansfer.gan.networks import load_generator
 from gansfer.gan.phases import PhaseResult, Weights

@@ -7,7 +7,7 @@ from typing import Any
 from safetensors.torch import save_file
 
 from gansfer.atomic import replacing, write_json_lines
-from gansfer.drawing.losses import loss_curves
+from gansfer.drawing.loss_curves import loss_curves
 from gansfer.quality.failures import segmenter_failure
 from gansfer.segmentation.patches import Pool
 from gansfer.segmentation.pools import real_pool, synthetic_pool
@@ -16,7 +16,7 @@ from gansfer.synthesis.synthetic_sets import concatenate, read_synthetic
 from jobs.experiment.arms import Arm
 from jobs.stages.context import Context, Outcome
 from jobs.stages.inputs import checkpoints, read_cohort, training_data
-from jobs.stages.results import write_results
+from jobs.stages.measured_labels import write_results
 from jobs.stages.segmenting import segment_subjects
 from jobs.store.partial_results import remove_parts
 

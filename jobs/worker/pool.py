@@ -148,7 +148,7 @@ def _fork_server(threads: int) -> multiprocessing.context.ForkServerContext:
     os.environ["PYTHONSAFEPATH"] = "1"
     os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, sys.path))
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["jobs.stages.run"])
+    context.set_forkserver_preload(["jobs.stages.dispatch"])
     # Ctrl-C and `timeout` signal the whole process group. The server must outlive that to tell how
     # its tasks end, and a task takes SIGTERM once it can save: both inherit the blocked signals.
     resource_tracker.ensure_running()  # it would unblock them

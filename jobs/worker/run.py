@@ -134,7 +134,7 @@ def _run_watched(
     storage.files(task).manifest.unlink(missing_ok=True)
     try:
         # The one lazy import: everything before it runs without torch, on a login node too.
-        from jobs.stages.run import Context, run_stage
+        from jobs.stages.dispatch import Context, run_stage
 
         image = running_image_digest(storage)
         context = Context(plan, storage, task, heartbeat)

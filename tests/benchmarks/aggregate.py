@@ -27,10 +27,11 @@ import numpy as np
 import pandas as pd
 
 from gansfer.cohort.table import TableRow, write_table
-from gansfer.drawing import embedding, losses, slices, synthesis_figures
-from gansfer.phantom.cohort import PhantomSource
+from gansfer.drawing import embedding, slices, synthesis_figures
+from gansfer.drawing import loss_curves as losses
+from gansfer.phantom.phantom_source import PhantomSource
 from gansfer.report import build
-from gansfer.report.tables import volumes
+from gansfer.report.tables import volume_analysis as volumes
 from gansfer.structures import PAPER_STRUCTURES
 from gansfer.subjects import Subject
 from jobs.experiment.loading import parse_experiment, save_experiment

@@ -13,7 +13,7 @@ import yaml
 from gansfer.checkpoint import CheckpointStore
 from gansfer.cohort.shards import Cohort
 from gansfer.cohort.writing import write_cohort
-from gansfer.phantom.cohort import PhantomSource
+from gansfer.phantom.phantom_source import PhantomSource
 from gansfer.preprocessing.preprocess import prepare_subject
 from gansfer.progress import Silent
 from gansfer.segmentation.patches import Pool

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gansfer.cohort.encode import fit_code
-from gansfer.phantom.cohort import PhantomSource
+from gansfer.phantom.phantom_source import PhantomSource
 from gansfer.preprocessing.preprocess import PreparedSubject, prepare_subject
 from gansfer.readers.challenge import ChallengeSource
 from gansfer.settings import EncodingSettings, RoiSettings, SynthesisSettings

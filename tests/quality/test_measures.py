@@ -19,7 +19,7 @@ from gansfer.quality.measures import (
     variety_rows,
     wasserstein_rows,
 )
-from gansfer.quality.table import write_quality
+from gansfer.quality.quality_file import write_quality
 from gansfer.synthesis.synthetic_sets import SyntheticSet
 from tests.three_subjects import (
     SHAPE_ZHW,

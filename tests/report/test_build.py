@@ -258,7 +258,7 @@ def test_the_papers_data_need_no_warning(
 
 def test_the_report_loads_without_torch() -> None:
     code = (
-        "import gansfer.report.build, gansfer.drawing.embedding, gansfer.drawing.losses, sys;"
+        "import gansfer.report.build, gansfer.drawing.embedding, gansfer.drawing.loss_curves, sys;"
         "import gansfer.drawing.slices, gansfer.drawing.synthesis_figures;"
         "sys.exit('torch' in sys.modules)"
     )

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from gansfer.segmentation.blocks import RollingNorm, TrainingStep, _Prelu, fit_residual
 from gansfer.segmentation.deepmedic import DeepMedic, build
+from gansfer.segmentation.pathway import RollingNorm, TrainingStep, _Prelu, fit_residual
 from gansfer.segmentation.presets import PRESETS
 
 Array = NDArray[np.float64]

@@ -13,9 +13,9 @@ from gansfer.errors import UserError
 from gansfer.progress import Silent, StopRequested
 from gansfer.seeds import seed_for
 from gansfer.segmentation import train
-from gansfer.segmentation.blocks import TrainingStep
 from gansfer.segmentation.deepmedic import build
 from gansfer.segmentation.patches import Pool
+from gansfer.segmentation.pathway import TrainingStep
 from gansfer.segmentation.predict import segment_slices
 from gansfer.segmentation.presets import PRESETS
 from gansfer.segmentation.source import SegmentSource

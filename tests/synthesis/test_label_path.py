@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from gansfer.cohort.encode import fit_code
-from gansfer.phantom.cohort import PhantomSource
+from gansfer.phantom.phantom_source import PhantomSource
 from gansfer.preprocessing.preprocess import PreparedSubject, prepare_subject
 from gansfer.settings import EncodingSettings, RoiSettings, SynthesisSettings
 from gansfer.structures import PAPER_STRUCTURES

@@ -20,7 +20,7 @@ from gansfer.drawing.style import (
     save_png_and_pdf,
     structure_title,
 )
-from gansfer.report.tables.arms import arm_order, arm_title
+from gansfer.report.tables.arm_names import arm_order, arm_title
 from gansfer.report.tables.rows import label_counts, segmenter_arms, structures_in
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from gansfer.drawing.style import INK, label_count_colour, report_style, save_png_and_pdf
-from gansfer.report.tables.arms import arm_title
+from gansfer.report.tables.arm_names import arm_title
 from gansfer.report.tables.rows import label_counts, rows_by, segmenter_arms
 
 

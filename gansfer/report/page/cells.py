@@ -10,7 +10,7 @@ import pandas as pd
 
 from gansfer.evaluation.statistics import smallest_wilcoxon_p
 from gansfer.report.page.page import DASH, Image, Table, TableCell
-from gansfer.report.tables.arms import arm_title
+from gansfer.report.tables.arm_names import arm_title
 from gansfer.report.tables.rows import Row, rows_by, rows_of
 
 MINUS = "\N{MINUS SIGN}"

@@ -23,9 +23,9 @@ from gansfer.report.page.cells import (
 )
 from gansfer.report.page.page import DASH, Part, Section, Table, TableCell
 from gansfer.report.tables import paper
-from gansfer.report.tables.arms import arm_title
+from gansfer.report.tables.arm_names import arm_title
 from gansfer.report.tables.comparisons import group_name
-from gansfer.report.tables.overlap import AGE_EDGES_YEARS
+from gansfer.report.tables.dice import AGE_EDGES_YEARS
 from gansfer.report.tables.results import Comparison, Meta, Results
 from gansfer.report.tables.rows import Row, label_counts, rows_by, rows_of
 

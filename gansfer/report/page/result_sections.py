@@ -19,7 +19,7 @@ from gansfer.report.page.cells import (
 )
 from gansfer.report.page.page import DASH, Fact, Part, Section, Table, TableCell
 from gansfer.report.tables import paper
-from gansfer.report.tables.arms import arm_title
+from gansfer.report.tables.arm_names import arm_title
 from gansfer.report.tables.ratio_choice import PER_LABEL_COUNT
 from gansfer.report.tables.results import Comparison, Meta, Results
 from gansfer.report.tables.rows import Row, label_counts, rows_by, segmenter_arms

@@ -12,7 +12,7 @@ import pandas as pd
 from gansfer.report.page.cells import ABSENT, figure_image, number, signed
 from gansfer.report.page.page import DASH, Part, Section, Table, TableCell
 from gansfer.report.tables import paper
-from gansfer.report.tables.arms import arm_title
+from gansfer.report.tables.arm_names import arm_title
 from gansfer.report.tables.rival import METHODS
 from gansfer.report.tables.rows import label_counts, rows_by
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from gansfer.report.page.cells import ABSENT, figure_image, number
 from gansfer.report.page.page import DASH, Part, Section, Table, TableCell
-from gansfer.report.tables.arms import arm_order, arm_title
+from gansfer.report.tables.arm_names import arm_order, arm_title
 from gansfer.report.tables.results import Results
 from gansfer.report.tables.rows import label_counts, rows_by
 

@@ -21,7 +21,7 @@ from gansfer.report.page.cells import (
     too_few_subjects,
 )
 from gansfer.report.page.page import Part, Section, Table, TableCell
-from gansfer.report.tables.arms import ablation_title
+from gansfer.report.tables.arm_names import ablation_title
 from gansfer.report.tables.comparisons import group_name
 from gansfer.report.tables.paper import SYNTHETIC_AFTER_PHASE_1_PERCENT
 from gansfer.report.tables.results import Comparison, Meta, Results

@@ -1,6 +1,6 @@
 """Baseline against augmented: differences on the same subjects, with intervals and tests.
 
-Legend as in `overlap.py`. Every test is two-sided and paired by subject; p values of a family are
+Legend as in `dice.py`. Every test is two-sided and paired by subject; p values of a family are
 adjusted by Holm's method. A group is a (label count, augmented?) pair, as in Fig. 10.
 """
 
@@ -18,7 +18,7 @@ from gansfer.evaluation.statistics import (
     paired_t_test,
     wilcoxon_signed_rank,
 )
-from gansfer.report.tables.overlap import paired, values_by_subject
+from gansfer.report.tables.dice import paired, values_by_subject
 from gansfer.report.tables.rows import label_counts, rows_of
 from gansfer.report.tables.seed_tables import compared_rows
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from gansfer.report.tables.arms import arm_order, arm_title
+from gansfer.report.tables.arm_names import arm_order, arm_title
 
 CELL = ("seed", "fold", "labels", "arm", "set")
 _LISTED = 6

@@ -5,7 +5,7 @@ which flatters it. The fair way never looks at them: a fold takes the ratio that
 subjects of the other folds; where there is one fold alone, a rule names a ratio for each label
 count.
 
-Legend as in `overlap.py`.
+Legend as in `dice.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from gansfer.report.tables.arms import (
+from gansfer.report.tables.arm_names import (
     BY_FOLD,
     arm_order,
     arm_title,
@@ -25,7 +25,7 @@ from gansfer.report.tables.arms import (
     ratio_arm,
     real_per_synthetic,
 )
-from gansfer.report.tables.overlap import values_by_subject
+from gansfer.report.tables.dice import values_by_subject
 from gansfer.report.tables.rows import label_counts
 from gansfer.report.tables.seed_tables import at_equal_seeds
 

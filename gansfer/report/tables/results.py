@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from gansfer.report.tables import comparisons, volumes
-from gansfer.report.tables import overlap as tables
-from gansfer.report.tables.arms import is_ratio
+from gansfer.report.tables import comparisons
+from gansfer.report.tables import dice as tables
+from gansfer.report.tables import volume_analysis as volumes
+from gansfer.report.tables.arm_names import is_ratio
 from gansfer.report.tables.completeness import missing_cells, subjects_by_arm
 from gansfer.report.tables.ratio_choice import (
     PER_LABEL_COUNT,

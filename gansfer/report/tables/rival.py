@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from gansfer.report.tables.arms import PROPAGATION
-from gansfer.report.tables.overlap import paired, values_by_subject
+from gansfer.report.tables.arm_names import PROPAGATION
+from gansfer.report.tables.dice import paired, values_by_subject
 from gansfer.report.tables.rows import rows_of
 
 # column of the table -> name.

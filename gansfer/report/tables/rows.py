@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from gansfer.atomic import write_text
-from gansfer.report.tables.arms import arm_order
+from gansfer.report.tables.arm_names import arm_order
 
 Row = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """Several seeds of one grid: how far they spread, and comparisons at equal seeds.
 
-Legend as in `overlap.py`. A seed is the whole experiment run once more: other networks and other
+Legend as in `dice.py`. A seed is the whole experiment run once more: other networks and other
 batches, the same subjects and folds.
 """
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gansfer.subjects import Subject
-from jobs.commands.results import results_table
+from jobs.commands.results_table import results_table
 from jobs.experiment.loading import parse_experiment
 from jobs.reporting import collect as aggregate
 from jobs.reporting.files import pictures_of, planned_files, quality_of

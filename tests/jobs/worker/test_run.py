@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import jobs.stages.run
+import jobs.stages.dispatch
 from gansfer.atomic import write_text
 from gansfer.errors import UserError
 from jobs.stages.context import Context, Outcome
@@ -34,7 +34,7 @@ def becomes(monkeypatch: pytest.MonkeyPatch) -> Callable[[Stage], None]:
     """Put another function in the place of every stage."""
 
     def put(stage: Stage) -> None:
-        monkeypatch.setattr(jobs.stages.run, "run_stage", stage)
+        monkeypatch.setattr(jobs.stages.dispatch, "run_stage", stage)
 
     return put
 

@@ -12,7 +12,7 @@ import pytest
 from gansfer.report.page.best_section import best_section
 from gansfer.report.page.page import Image, Table
 from gansfer.report.page.result_sections import key_section
-from gansfer.report.tables.arms import BY_FOLD
+from gansfer.report.tables.arm_names import BY_FOLD
 from gansfer.report.tables.comparisons import against_baseline
 from gansfer.report.tables.ratio_choice import (
     best_on_test,

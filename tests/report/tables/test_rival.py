@@ -10,7 +10,7 @@ from PIL import Image
 from gansfer.report.figures.rival_figure import rival_figure
 from gansfer.report.page.page import Table
 from gansfer.report.page.rival_section import rival_section
-from gansfer.report.tables.arms import arm_order, arm_title
+from gansfer.report.tables.arm_names import arm_order, arm_title
 from gansfer.report.tables.completeness import missing_cells, missing_in_words
 from gansfer.report.tables.results import Meta, compute
 from gansfer.report.tables.rival import rival_table

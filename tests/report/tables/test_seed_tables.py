@@ -8,7 +8,7 @@ import pytest
 
 from gansfer.report.figures.seed_figure import seed_figure
 from gansfer.report.page.seed_section import seed_section
-from gansfer.report.tables import overlap as tables
+from gansfer.report.tables import dice as tables
 from gansfer.report.tables import seed_tables
 from gansfer.report.tables.completeness import missing_cells
 from gansfer.report.tables.ratio_choice import best_ratio_arms

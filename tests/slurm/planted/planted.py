@@ -1,4 +1,4 @@
-"""Stands in for jobs/stages/run.py in tests on a real SLURM: fast counting, and faults on request.
+"""Stands in for jobs/stages/dispatch.py on a real SLURM: fast counting, and faults on request.
 
 `GANSFER_PLANTED` names a JSON file, read when a task runs:
     fake        true: count instead of computing; false: the real stages
@@ -34,7 +34,7 @@ def _read() -> dict[str, Any]:
 def _load_real() -> Any:
     import jobs
 
-    path = Path(jobs.__file__).with_name("stages") / "run.py"
+    path = Path(jobs.__file__).with_name("stages") / "dispatch.py"
     spec = importlib.util.spec_from_file_location("jobs.real_stages", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

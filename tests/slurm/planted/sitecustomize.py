@@ -1,4 +1,4 @@
-"""Python imports this at start where its folder is on PYTHONPATH: jobs.stages.run becomes planted.
+"""Python imports this at start where its folder is on PYTHONPATH: the stages become planted ones.
 
 The worker under test stays as it is; only what it runs is another, or misbehaves on request.
 """
@@ -19,7 +19,7 @@ class _Planted(importlib.abc.MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if name != "jobs.stages.run":
+        if name != "jobs.stages.dispatch":
             return None
         return importlib.util.spec_from_file_location(name, Path(__file__).with_name("planted.py"))
 

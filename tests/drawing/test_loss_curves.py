@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from gansfer.drawing import losses
+from gansfer.drawing import loss_curves as losses
 
 
 def _record(phase: int, px: int, images: int, loss: float) -> dict[str, object]:

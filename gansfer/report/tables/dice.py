@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from gansfer.errors import UserError
-from gansfer.report.tables.arms import ablation_arms
+from gansfer.report.tables.arm_names import ablation_arms
 from gansfer.report.tables.completeness import subjects_by_arm
 from gansfer.report.tables.paper import ABLATION_PERCENT
 from gansfer.report.tables.rows import in_order

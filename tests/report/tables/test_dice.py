@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from gansfer.errors import UserError
-from gansfer.report.tables import overlap as tables
+from gansfer.report.tables import dice as tables
 from gansfer.structures import PAPER_STRUCTURES
 
 

@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from gansfer.evaluation.stratify import Stratification
-from gansfer.report.tables import volumes
+from gansfer.report.tables import volume_analysis as volumes
 from gansfer.structures import PAPER_STRUCTURES
 
 AUGMENTED = {1: "ratio-2to1", 6: "ratio-2to1"}

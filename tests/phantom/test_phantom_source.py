@@ -10,8 +10,8 @@ import pytest
 from scipy.ndimage import binary_dilation
 
 from gansfer.errors import UserError
-from gansfer.phantom.cohort import PhantomSource, field_of_view, scan
 from gansfer.phantom.individual import draw_individual
+from gansfer.phantom.phantom_source import PhantomSource, field_of_view, scan
 from gansfer.settings import RoiSettings
 from gansfer.structures import PAPER_STRUCTURES
 from gansfer.subjects import RawSubject, Subject

@@ -14,7 +14,7 @@ from gansfer.evaluation.stratify import (
     reference_mark,
     stratify,
 )
-from gansfer.report.tables.overlap import values_by_subject
+from gansfer.report.tables.dice import values_by_subject
 from gansfer.report.tables.rows import label_counts
 from gansfer.report.tables.seed_tables import compared_rows
 
