@@ -72,6 +72,7 @@ STOREYS = (
     "jobs/reporting",
     "jobs/stages",
     "jobs/worker",
+    "jobs/checking",
     "jobs/slurm",
     "jobs/commands",
 )
@@ -94,6 +95,7 @@ CALLS: dict[str, set[str]] = {
         "drawing",
     },
     "jobs/worker": set(),
+    "jobs/checking": {"cohort", "drawing", "gan", "segmentation"},
     "jobs/slurm": set(),
     "jobs/commands": {
         "cohort",

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 import typer
 
 from gansfer.errors import UserError
+from jobs.checking.validation import check_packages, check_sources
 from jobs.commands.status_view import submission_table, wide_console
-from jobs.commands.validation import check_packages, check_sources
 from jobs.experiment.loading import save_experiment
 from jobs.experiment.plan import Plan
 from jobs.slurm import submission as submit

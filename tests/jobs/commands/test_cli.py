@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import gansfer as package
-import jobs.commands.validation
+import jobs.checking.validation
 from gansfer.errors import UserError
 from gansfer.gan.networks import Discriminator
 from jobs.experiment.loading import save_experiment
@@ -100,7 +100,7 @@ def test_a_users_mistake_is_one_line_and_exit_code_2(
 def test_missing_data_are_all_told_at_once(
     tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.commands.validation, "_memory_gb", lambda: None)
+    monkeypatch.setattr(jobs.checking.validation, "_memory_gb", lambda: None)
     values = yaml.safe_load(PAPER.read_text())
     values["cohort"]["images"] = {
         "kind": "oasis",
@@ -125,7 +125,7 @@ def test_missing_data_are_all_told_at_once(
 def test_a_machine_that_is_too_small_is_told_before_anything_runs(
     tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.commands.validation, "_memory_gb", lambda: 1.5)
+    monkeypatch.setattr(jobs.checking.validation, "_memory_gb", lambda: 1.5)
     trial = Trial.make(tmp_path)
     asked = gansfer("run", trial.config, "--workers", "4")
     assert asked.code == 2
@@ -194,15 +194,15 @@ def test_a_command_that_needs_more_than_a_login_node_has_says_so(
 def test_a_package_that_nobody_knows_is_no_users_mistake(
     tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "jobs.commands.description", None)
-    with pytest.raises(ModuleNotFoundError, match=r"jobs\.commands\.description"):
+    monkeypatch.setitem(sys.modules, "jobs.checking.description", None)
+    with pytest.raises(ModuleNotFoundError, match=r"jobs\.checking\.description"):
         gansfer("describe", Trial.make(tmp_path).config)
 
 
 def test_networks_are_described_without_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jobs.commands import description
+    from jobs.checking import description
 
     devices: list[str] = []
     built = description.build_critic
@@ -233,7 +233,7 @@ def test_an_experiments_folder_stands_for_its_file(tmp_path: Path, gansfer: Gans
 def test_the_memory_of_stages_that_do_not_run_here_is_no_hindrance(
     tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs.commands.validation, "_memory_gb", lambda: 3.0)
+    monkeypatch.setattr(jobs.checking.validation, "_memory_gb", lambda: 3.0)
     trial = Trial.make(tmp_path, gan={"minibatch": 5000}, run={"workers": 2})
     asked = gansfer("validate", trial.config)
     assert asked.code == 0, asked.err
@@ -243,10 +243,10 @@ def test_the_memory_of_stages_that_do_not_run_here_is_no_hindrance(
     def chosen(plan: Plan, *args: object, **more: object) -> None:
         raise UserError(f"would run {[task.id for task in plan.tasks]}")
 
-    monkeypatch.setattr("jobs.commands.cli.run_locally", chosen)
+    monkeypatch.setattr("jobs.commands.local_cli.run_locally", chosen)
     asked = gansfer("run", trial.config, "--until", "prepare")
     assert asked.err == "error: would run ['prepare']\n"
-    monkeypatch.setattr(jobs.commands.validation, "_memory_gb", lambda: 1.0)
+    monkeypatch.setattr(jobs.checking.validation, "_memory_gb", lambda: 1.0)
     assert "2 tasks of prepare side by side" in gansfer("validate", trial.config).err
 
 
@@ -306,7 +306,7 @@ def test_what_one_may_not_write_is_one_line(
     def refused(*args: object) -> None:
         raise PermissionError(13, "Permission denied", str(trial.storage.experiment_file))
 
-    monkeypatch.setattr("jobs.commands.cli.save_experiment", refused)
+    monkeypatch.setattr("jobs.commands.local_cli.save_experiment", refused)
     asked = gansfer("run", trial.config)
     assert asked.code == 2 and len(asked.err.splitlines()) == 1
     assert asked.err.startswith(f"error: {trial.storage.experiment_file}: permission denied; ")

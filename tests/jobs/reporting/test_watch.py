@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from jobs.commands import cli
+from jobs.commands import local_cli
 from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan, make_plan
 from jobs.reporting import collect as aggregate
@@ -55,5 +55,5 @@ def test_leaving_with_ctrl_c_tells_whether_it_was_complete(
         yield SimpleNamespace(complete=False, state="Incomplete: nothing yet.")
         raise KeyboardInterrupt
 
-    assert cli._watched(summaries()) is False
+    assert local_cli._watched(summaries()) is False
     assert "Incomplete: nothing yet." in capsys.readouterr().out

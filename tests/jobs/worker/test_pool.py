@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import jobs.commands.cli
+import jobs.commands.local_cli
 from gansfer.errors import UserError
 from gansfer.processes import usable_cores
 from jobs.experiment.plan import Plan
@@ -111,7 +111,7 @@ def ending(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
                 plan, storage, already_done=others, ended=codes, asked_to_stop=asked_to_stop
             )
 
-        monkeypatch.setattr(jobs.commands.cli, "run_locally", pretended)
+        monkeypatch.setattr(jobs.commands.local_cli, "run_locally", pretended)
 
     return put
 

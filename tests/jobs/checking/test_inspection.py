@@ -16,8 +16,8 @@ from gansfer.errors import UserError
 from gansfer.preprocessing.preprocess import PreparedSubject
 from gansfer.settings import RoiSettings
 from gansfer.subjects import Subject
-from jobs.commands import inspection
-from jobs.commands.inspection import inspect_cohort
+from jobs.checking import inspection
+from jobs.checking.inspection import inspect_cohort
 
 ROI = RoiSettings(size_mm=(40, 40, 24), voxel_mm=2.0)
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from gansfer.errors import UserError
-from jobs.commands.validation import check_packages, validate_experiment
+from jobs.checking.validation import check_packages, validate_experiment
 from jobs.experiment.loading import load_experiment, parse_experiment
 from tests.readers.layouts import experiment_values, folder_cohort, write_folder
 

@@ -1,0 +1,192 @@
+"""The commands that work on this machine: run, plan, aggregate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from gansfer.errors import UserError
+from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, experiment_file, open_experiment
+from jobs.commands.display import Display
+from jobs.commands.submitting import refuse_outdated
+from jobs.experiment.loading import load_experiment, save_experiment
+from jobs.experiment.model import Experiment
+from jobs.experiment.plan import Plan, make_plan
+from jobs.experiment.resources import STAGES
+from jobs.slurm.job_record import JobRecord
+from jobs.slurm.submitted_jobs import look_up
+from jobs.store.ledger import Ledger
+from jobs.store.storage import Storage
+from jobs.worker.pool import run_locally
+from jobs.worker.run import DONE, MISTAKE, STOPPED
+
+if TYPE_CHECKING:  # a login node has no pandas
+    from gansfer.report.build import ReportSummary
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command("run")(run_command)
+    app.command("plan")(plan_command)
+    app.command("aggregate")(aggregate_command)
+
+
+def run_command(
+    config: ConfigPath,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="tasks at a time [default: one a core]")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(help="stop after this stage, such as train_gan")
+    ] = None,
+) -> None:
+    """Run the whole experiment on this machine; run again to go on after any stop."""
+    from jobs.checking.validation import check_machine, check_packages, check_sources
+
+    experiment = load_experiment(experiment_file(config))
+    check_sources(experiment)
+    check_packages(experiment)
+    plan, storage = make_plan(experiment), Storage(experiment)
+    chosen = plan if until is None else _until(plan, until)
+    n_workers = workers or experiment.run.workers
+    check_machine(experiment, n_workers, {task.stage for task in chosen.tasks})
+    # Jobs in a queue read the file that is written here.
+    refuse_outdated(plan, storage, look_up(JobRecord(storage.submissions)))
+    _remember(experiment, storage)
+    console = Console()
+    with Display(console) as display:
+        result = run_locally(chosen, storage, workers=n_workers, on_change=display.update)
+    failures = {task: code for task, code in result.ended.items() if code not in (DONE, STOPPED)}
+    for task_id, code in failures.items():
+        task = plan.by_id[task_id]
+        state = storage.read_state(task) or {}
+        reason = state.get("reason") if state.get("state") in ("failed", "blocked") else None
+        killed = f"its process was killed (signal {-code})" if code < 0 else f"exit code {code}"
+        log = storage.files(task).task_log
+        typer.echo(f"failed  {task_id}: {reason or killed}; see {log}", err=True)
+    unfinished = [task.id for task in chosen.tasks if not result.is_finished(task)]
+    n_saved = list(result.ended.values()).count(STOPPED)
+    stopped = bool(unfinished) and (result.asked_to_stop or n_saved > 0)
+    if stopped:
+        tasks = "1 task" if n_saved == 1 else f"{n_saved} tasks"
+        typer.echo(f"stopped: state of {tasks} saved; run the same command again to go on")
+    prepared = all(result.is_finished(task) for task in plan.of_stage("prepare"))
+    if until is None and not stopped and prepared:
+        _print_results(console, storage, nothing_to_do=not result.ended)
+    if failures:
+        raise typer.Exit(MISTAKE if MISTAKE in failures.values() else 1)
+    if stopped:
+        raise typer.Exit(STOPPED)
+    if unfinished:
+        raise typer.Exit(INCOMPLETE)
+
+
+def plan_command(config: ConfigPath, as_json: AsJson = False) -> None:
+    """Print the stages and tasks, what is done, and what would run and why. Needs no data."""
+    plan, storage = open_experiment(config)
+    ledger = Ledger(plan, storage, sources=True)
+    if as_json:
+        rows = [
+            {
+                "task": task.id,
+                "state": ledger.finding(task).state,
+                "why": ledger.finding(task).why,
+                "needs": list(task.needs),
+                "folder": str(storage.folder(task)),
+            }
+            for task in plan.tasks
+        ]
+        typer.echo(json.dumps(rows, indent=1))
+        return
+    console = Console()
+    table = Table(title=f"{plan.experiment.name}: {len(plan.tasks)} tasks in {storage.root}")
+    for column in ("stage", "labels", "tasks", "done", "stale", "to do", "needs"):
+        table.add_column(column, justify="left" if column in ("stage", "needs") else "right")
+    for stage, labels, tasks in plan.arrays():
+        states = [ledger.finding(task).state for task in tasks]
+        needs = {need.split("/")[0] for task in tasks for need in task.needs}
+        table.add_row(
+            stage,
+            "" if labels is None else str(labels),
+            str(len(tasks)),
+            *(str(states.count(state)) for state in ("done", "stale", "missing")),
+            ", ".join(one for one in STAGES if one in needs),
+        )
+    console.print(table)
+    n_gans = len(plan.of_stage("train_gan"))
+    console.print(f"{n_gans} GANs, {len(plan.of_stage('train_segmenter'))} segmenters")
+    for task in plan.tasks:
+        finding = ledger.finding(task)
+        if finding.state == "stale":
+            console.print(f"stale   {task.id}: {finding.why}", highlight=False, soft_wrap=True)
+
+
+def aggregate_command(
+    config: ConfigPath,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="refresh while tasks finish; leave with Ctrl-C")
+    ] = False,
+    every: Annotated[float, typer.Option(min=1, help="seconds between looks of --watch")] = 30.0,
+) -> None:
+    """Make the report from whatever is there; exit code 3 when something is missing."""
+    from jobs.reporting.collect import watch_report, write_report
+
+    plan, storage = open_experiment(config)
+    if not storage.experiment_file.exists():  # jobs may be reading the one that is there
+        _remember(plan.experiment, storage)
+    if watch:
+        complete = _watched(watch_report(plan, storage, every))
+    else:
+        complete = write_report(plan, storage).complete
+    _print_results(Console(), storage, nothing_to_do=False)
+    if not complete:
+        raise typer.Exit(INCOMPLETE)
+
+
+def _watched(summaries: Iterator[ReportSummary]) -> bool:
+    """Print each report's first line; whether the last one was complete."""
+    complete = False
+    try:
+        for summary in summaries:
+            complete = summary.complete
+            typer.echo(f"{datetime.now():%H:%M:%S}  {summary.state}")
+    except KeyboardInterrupt:
+        typer.echo("")
+    return complete
+
+
+def _remember(experiment: Experiment, storage: Storage) -> None:
+    try:
+        save_experiment(experiment, storage.experiment_file)
+    except PermissionError:
+        raise  # it says whose the folder is
+    except OSError as error:
+        raise UserError(
+            f"{storage.root}: cannot be written ({error.strerror}); set storage to a folder that "
+            "can be"
+        ) from None
+
+
+def _until(plan: Plan, stage: str) -> Plan:
+    if stage not in STAGES:
+        raise UserError(f"--until {stage}: no such stage; there are {', '.join(STAGES)}")
+    wanted = STAGES[: STAGES.index(stage) + 1]
+    return Plan(plan.experiment, tuple(task for task in plan.tasks if task.stage in wanted))
+
+
+def _print_results(console: Console, storage: Storage, *, nothing_to_do: bool) -> None:
+    from jobs.commands.results_table import results_table
+
+    page = storage.report.page
+    if not page.exists():
+        return
+    if nothing_to_do:
+        console.print("nothing to do: every task is done")
+    console.print(results_table(storage.report.table("dsc_by_ratio")))
+    console.print(f"report: {page}", soft_wrap=True, highlight=False)
