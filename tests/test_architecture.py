@@ -18,8 +18,8 @@ GROUND_FLOOR = {
     "atomic",
     "checkpoint",
     "errors",
+    "gan_settings",
     "hdf5",
-    "processes",
     "progress",
     "resampling",
     "sealed",
@@ -110,6 +110,7 @@ CALLS: dict[str, set[str]] = {
 FILES = [path for room in house.rooms() for path in room.files]
 TORCH_FREE = [
     "gansfer.settings",
+    "gansfer.gan_settings",
     "gansfer.structures",
     "gansfer.seeds",
     "gansfer.atomic",

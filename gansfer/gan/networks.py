@@ -25,7 +25,7 @@ from gansfer.gan.layers import (
     halve_side,
     leaky,
 )
-from gansfer.settings import GanSettings
+from gansfer.gan_settings import GanSettings
 
 Alpha = float | Tensor
 

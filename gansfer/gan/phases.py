@@ -38,9 +38,9 @@ from gansfer.gan.schedule import (
 from gansfer.gan.skipping import skipped_by_network
 from gansfer.gan.steps import Critic, Gan, SkippingAdam
 from gansfer.gan.training import train
+from gansfer.gan_settings import GanSettings
 from gansfer.progress import Watch
 from gansfer.seeds import seed_for
-from gansfer.settings import GanSettings
 
 _MR = slice(0, 1)
 _STRUCTURES = slice(1, None)

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from gansfer.settings import GanSettings
+from gansfer.gan_settings import GanSettings
 
 JOINT = "joint"  # phase 1: all channels
 IMAGE = "image"  # D_I: the MR channel

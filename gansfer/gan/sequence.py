@@ -20,8 +20,8 @@ from gansfer.gan.phases import (
     train_phase_3,
 )
 from gansfer.gan.sample import draw_latents, sample
+from gansfer.gan_settings import GanSettings
 from gansfer.progress import Watch
-from gansfer.settings import GanSettings
 
 
 @dataclass(frozen=True)

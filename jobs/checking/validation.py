@@ -11,13 +11,13 @@ from pathlib import Path
 from rich.console import Console
 
 from gansfer.errors import UserError
-from gansfer.processes import usable_cores
 from gansfer.segmentation.presets import PRESETS
 from jobs.experiment.cluster import ClusterSettings
 from jobs.experiment.cohort_section import NoReferences
 from jobs.experiment.memory import task_memory_gb
 from jobs.experiment.model import Experiment
 from jobs.experiment.resources import STAGES
+from jobs.store.processes import usable_cores
 from jobs.store.storage import Storage
 
 # What every task imports, sooner or later; pyproject.toml's extra `run` has their versions.

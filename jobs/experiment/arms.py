@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gansfer.settings import PHASES
+from gansfer.gan_settings import PHASES
 from jobs.experiment.grid import real_per_synthetic
 from jobs.experiment.model import Experiment
 

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
+from gansfer.gan_settings import GanSettings
 from gansfer.settings import (
     AnalysisSettings,
     CountOrZero,
-    GanSettings,
     SegmenterSettings,
     Settings,
     SynthesisSettings,

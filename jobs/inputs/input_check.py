@@ -23,7 +23,6 @@ from gansfer.preprocessing.roi_check import (
     roi_affine,
     roi_problems,
 )
-from gansfer.processes import end_with_parent
 from gansfer.readers.files.tables import collected
 from gansfer.settings import RoiSettings
 from gansfer.subjects import FileSource, Subject
@@ -31,6 +30,7 @@ from jobs.experiment.cohort_section import BidsImages, FolderImages, PhantomImag
 from jobs.experiment.model import Experiment
 from jobs.inputs.sources import make_file_source, make_source
 from jobs.inputs.template import cohort_template
+from jobs.store.processes import end_with_parent
 
 MOST_NOTES_OF_A_KIND = 3
 _FILE_OR_NUMBER = re.compile(r"\S*/\S*|[0-9.]+")

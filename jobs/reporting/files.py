@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from gansfer.gan_settings import PHASES
 from gansfer.report.page.pictures import Kind, Picture
-from gansfer.settings import PHASES
 from jobs.experiment.plan import Plan, Task
 from jobs.store.ledger import Ledger
 from jobs.store.storage import Storage

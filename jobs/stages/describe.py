@@ -16,6 +16,7 @@ from gansfer.drawing.embedding import embedding_figure, same_latents_figure, tsn
 from gansfer.drawing.slices import slice_table
 from gansfer.drawing.synthesis_figures import postprocessing_figure, rejected_figure
 from gansfer.gan.sample import draw_latents
+from gansfer.gan_settings import PHASES
 from gansfer.progress import StopRequested, Watch
 from gansfer.quality.examples import (
     evenly_spread,
@@ -29,7 +30,6 @@ from gansfer.quality.examples import (
 from gansfer.quality.measures import QualitySeeds, measure_quality
 from gansfer.quality.quality_file import write_quality
 from gansfer.quality.sets import RealSlices, real_slices, unlabelled_only
-from gansfer.settings import PHASES
 from gansfer.subjects import people_of
 from gansfer.synthesis.generate import decoded_slices
 from gansfer.synthesis.labelling import Labelling

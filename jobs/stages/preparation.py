@@ -23,13 +23,13 @@ from gansfer.errors import UserError
 from gansfer.preprocessing.placing import place_subject
 from gansfer.preprocessing.preprocess import PreparedSubject
 from gansfer.preprocessing.roi_check import LabelExtent, roi_problems
-from gansfer.processes import end_with_parent, usable_cores
 from gansfer.progress import StopRequested, Watch
 from gansfer.subjects import Source, Subject, Volume
 from jobs.experiment.cohort_section import BidsImages, CohortSpec, FolderImages
 from jobs.experiment.model import Experiment
 from jobs.inputs.template import cohort_template, template_files
 from jobs.store.partial_results import Parts
+from jobs.store.processes import end_with_parent, usable_cores
 from jobs.store.source_files import stamps_of
 
 _ARRAYS = ("image_zhw", "label_zhw", "reference_zhw")

@@ -13,8 +13,8 @@ import numpy as np
 from gansfer.cohort.encode import ChannelCode
 from gansfer.cohort.training_data import TrainingData
 from gansfer.gan.sample import draw_latents
+from gansfer.gan_settings import PHASES
 from gansfer.progress import StopRequested
-from gansfer.settings import PHASES
 from gansfer.synthesis.generate import filtered_set, make_slices
 from gansfer.synthesis.labelling import Labelling
 from gansfer.synthesis.synthetic_sets import SyntheticSet, write_synthetic

@@ -27,10 +27,10 @@ from gansfer.gan.networks import load_generator
 from gansfer.gan.phases import PhaseResult, Weights
 from gansfer.gan.sample import draw_latents
 from gansfer.gan.sequence import PhaseWeights, selftaught_channels, train_in_phases
+from gansfer.gan_settings import PHASES
 from gansfer.progress import Watch
 from gansfer.quality.failures import generator_failure, variety_ratio
 from gansfer.sealed import is_intact, seal, unsealed
-from gansfer.settings import PHASES
 from gansfer.synthesis.generate import decoded_slices
 from gansfer.synthesis.labelling import Labelling
 from gansfer.volumes import as_slices

@@ -19,9 +19,9 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 from gansfer.errors import UserError
-from gansfer.processes import end_with_parent, usable_cores
 from jobs.experiment.plan import Plan, Task
 from jobs.store.ledger import Ledger
+from jobs.store.processes import end_with_parent, usable_cores
 from jobs.store.storage import Storage
 from jobs.worker.run import BLOCKED, DONE, run_task
 

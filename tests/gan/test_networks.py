@@ -17,7 +17,7 @@ from gansfer.gan.networks import (
     flops_per_image,
     n_parameters,
 )
-from gansfer.settings import GanSettings
+from gansfer.gan_settings import GanSettings
 
 _WIDTHS = (8, 8, 4)
 

@@ -17,8 +17,8 @@ from gansfer.gan.blocks import GeneratorStart
 from gansfer.gan.networks import build_critic, build_generator
 from gansfer.gan.phases import PhaseResult, train_phase_1, train_phase_2, train_phase_3
 from gansfer.gan.schedule import phase_3_schedule
+from gansfer.gan_settings import GanSettings
 from gansfer.progress import Silent, StopRequested
-from gansfer.settings import GanSettings
 
 _PX, _CHANNELS = 12, 3
 

@@ -15,7 +15,7 @@ from gansfer.gan.schedule import (
     phase_3_schedule,
     trainable_blocks,
 )
-from gansfer.settings import GanSettings
+from gansfer.gan_settings import GanSettings
 
 
 def _settings(**phases: Any) -> GanSettings:

@@ -13,7 +13,7 @@ from torch import Tensor
 from gansfer.gan import sequence
 from gansfer.gan.phases import PhaseResult, Weights
 from gansfer.gan.sequence import PhaseWeights, selftaught_channels, train_in_phases
-from gansfer.settings import GanSettings
+from gansfer.gan_settings import GanSettings
 from tests.three_subjects import EIGHTH_CODE, FixedGenerator, cell_of_three
 
 SETTINGS = GanSettings()

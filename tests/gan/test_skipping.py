@@ -14,8 +14,8 @@ from gansfer.errors import UserError
 from gansfer.gan.phases import PhaseResult, train_phase_1
 from gansfer.gan.schedule import phase_1_schedule, phase_2_schedule, phase_3_schedule
 from gansfer.gan.skipping import check_skipped, skipped_by_network
+from gansfer.gan_settings import GanSettings
 from gansfer.progress import Silent
-from gansfer.settings import GanSettings
 
 UPDATES = {"joint": 200, "generator": 100}
 

@@ -16,6 +16,7 @@ from gansfer.drawing.style import (
     save_png_and_pdf,
     structure_title,
 )
+from gansfer.gan_settings import PHASES
 from gansfer.report.tables.quality_tables import (
     SUMMARY,
     WASSERSTEIN_LABELS,
@@ -24,7 +25,6 @@ from gansfer.report.tables.quality_tables import (
     means_by,
 )
 from gansfer.report.tables.rows import label_counts
-from gansfer.settings import PHASES
 
 # Real slices against each other, which the tables call phase 0, before the GAN's phases.
 REAL_AND_PHASES = (0, *PHASES)

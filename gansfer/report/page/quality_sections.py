@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gansfer.drawing.style import structure_title
+from gansfer.gan_settings import PHASES
 from gansfer.report.figures.quality_figures import REAL_AND_PHASES, TITLES
 from gansfer.report.page.cells import ABSENT, figure_image, number, percent
 from gansfer.report.page.page import Part, Section, Table, TableCell
 from gansfer.report.tables.quality_tables import SUMMARY, QualityTables, means_by, planned_cells
 from gansfer.report.tables.rows import label_counts
-from gansfer.settings import PHASES
 
 _ROW_NAMES = ("real and real", *(f"phase {phase}" for phase in PHASES))
 _PHASE_SHOWN = PHASES[-1]

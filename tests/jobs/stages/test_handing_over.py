@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 
 from gansfer.cohort.training_data import labelled_folds
 from gansfer.gan.networks import build_generator
+from gansfer.gan_settings import GanSettings
 from gansfer.progress import Silent
-from gansfer.settings import EncodingSettings, GanSettings, SegmenterSettings, SynthesisSettings
+from gansfer.settings import EncodingSettings, SegmenterSettings, SynthesisSettings
 from gansfer.synthesis.synthetic_sets import SyntheticSet, read_synthetic, write_synthetic
 from jobs.experiment.arms import Arm
 from jobs.experiment.plan import Cell

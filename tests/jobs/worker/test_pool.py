@@ -13,8 +13,8 @@ import pytest
 
 import jobs.commands.local_cli
 from gansfer.errors import UserError
-from gansfer.processes import usable_cores
 from jobs.experiment.plan import Plan
+from jobs.store.processes import usable_cores
 from jobs.store.storage import Storage
 from jobs.worker.pool import LocalRun, _to_repeat, run_locally
 from jobs.worker.run import BLOCKED

@@ -1,0 +1,135 @@
+"""Settings of the progressive GAN and of its three phases, with the paper's values as defaults.
+
+As in `settings.py`; most defaults here are the official PGGAN's.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from gansfer.settings import Count, CountOrZero, Fraction, Positive, Settings
+
+PHASES = (1, 2, 3)  # of the GAN's training (II.B)
+
+
+class Phase1Settings(Settings):
+    """Phase 1: the whole progressive GAN on the labelled slices (II.B)."""
+
+    fade_images: Count | dict[int, Count] = Field(
+        600_000, description="images shown while a level fades in; one number, or by px"
+    )
+    stable_images: Count | dict[int, Count] = Field(
+        600_000, description="images shown at a level after its fade; one number, or by px"
+    )
+
+
+class Phase2Settings(Settings):
+    """Phase 2: early blocks learn from the unlabelled images; the last ones are frozen (II.B)."""
+
+    images: CountOrZero = Field(1_200_000, description="Paper silent; as long as a PGGAN level.")
+    frozen_top_blocks: Count = Field(
+        2, description="blocks of G frozen, counted from the output; toRGB always. Paper silent."
+    )
+    warmup_cycles: CountOrZero = Field(5, description="first G updates that D_I is ahead of")
+    warmup_critic_updates: Count = Field(100, description="D_I updates per G update in these")
+    critic_updates: Count = Field(1, description="D_I updates per G update afterwards")
+
+
+class Phase3Settings(Settings):
+    """Phase 3: frozen blocks unfreeze one by one under D_I and D_S (II.B)."""
+
+    images: CountOrZero = Field(1_200_000, description="Paper silent; as long as a PGGAN level.")
+    unfreeze_every_images: Count = Field(
+        300_000, description="images between unfreezing one block and the next. Paper silent."
+    )
+    image_weight: Positive = Field(1.0, description="weight of D_I in G's loss. Paper silent.")
+    label_weight: Positive = Field(1.0, description="weight of D_S in G's loss. Paper silent.")
+    selftaught_slices: Count = Field(
+        10_000, description="slices drawn once from the phase-2 G for D_S's real set"
+    )
+    label_warmup_cycles: CountOrZero = Field(
+        5, description="G updates D_S is ahead of. Paper silent; as D_I in phase 2."
+    )
+    label_warmup_critic_updates: Count = 100
+
+
+class GanSettings(Settings):
+    """The progressively growing GAN. Defaults are the official implementation's."""
+
+    base_px: Count = Field(5, description="side of the first level; doubled up to the slice side")
+    latent_size: Count = 512
+    fmap_base: Count = Field(8192, description="width at level s is min(base / 2^s, max), s from 1")
+    fmap_max: Count = 512
+    fmaps: tuple[Count, ...] | None = Field(
+        None, description="widths of the levels, coarse to fine; overrides the two above"
+    )
+    fused_scaling: bool = Field(True, description="x2 scaling fused into the convolution beside it")
+    minibatch: Count | dict[int, Count] = Field(
+        default={5: 128, 10: 128, 20: 128, 40: 64, 80: 32}, description="one number, or by px"
+    )
+    learning_rate: Positive = 1e-3
+    adam_betas: tuple[float, float] = (0.0, 0.99)
+    adam_epsilon: Positive = 1e-8
+    gradient_penalty: Positive = Field(10.0, description="lambda of WGAN-GP")
+    drift: float = Field(0.001, ge=0, description="weight of D(real)^2")
+    stddev_group: Count = Field(4, description="group of the minibatch standard deviation")
+    ema_half_life_kimg: Positive = Field(
+        10.0, description="half-life of G's moving average, in thousand images"
+    )
+    precision: Literal["float32", "bfloat16"] = "float32"
+    max_skipped_fraction: Fraction = Field(
+        0.05,
+        description="share of a network's updates in a phase that may be skipped because their "
+        "gradient is not finite; above it the phase fails. 1: never",
+    )
+    phase_1: Phase1Settings = Phase1Settings()
+    phase_2: Phase2Settings = Phase2Settings()
+    phase_3: Phase3Settings = Phase3Settings()
+
+    def ladder_px(self, slice_px: int) -> tuple[int, ...]:
+        """Sides of the levels up to `slice_px`, coarse to fine.
+
+        Raises:
+            ValueError: `slice_px` is not `base_px` times a power of two.
+        """
+        sides = [self.base_px]
+        while sides[-1] < slice_px:
+            sides.append(sides[-1] * 2)
+        if sides[-1] != slice_px:
+            raise ValueError(
+                f"a ladder from base_px {self.base_px} has sides {', '.join(map(str, sides))}, "
+                f"not {slice_px}: choose a base_px that doubles to {slice_px}"
+            )
+        return tuple(sides)
+
+    def widths(self, n_levels: int) -> tuple[int, ...]:
+        """Feature maps at each level, coarse to fine (official rule, or `fmaps`).
+
+        Raises:
+            ValueError: `fmaps` does not have one width for each level.
+        """
+        if self.fmaps is None:
+            return tuple(
+                max(1, min(self.fmap_base // 2 ** (level + 1), self.fmap_max))
+                for level in range(n_levels)
+            )
+        if len(self.fmaps) != n_levels:
+            raise ValueError(
+                f"fmaps has {len(self.fmaps)} widths for {n_levels} levels; give one for each"
+            )
+        return self.fmaps
+
+    @staticmethod
+    def at_px(setting: int | dict[int, int], px: int, name: str) -> int:
+        """The value of a by-px setting at one level.
+
+        Raises:
+            ValueError: the setting is given by px and lacks this one.
+        """
+        if isinstance(setting, int):
+            return setting
+        if px not in setting:
+            raise ValueError(f"{name} has no value for {px} px; it has {sorted(setting)}")
+        return setting[px]
