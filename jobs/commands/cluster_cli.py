@@ -12,7 +12,7 @@ import typer
 from rich.live import Live
 
 from gansfer.errors import UserError
-from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, open_experiment
+from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, Settings, open_experiment
 from jobs.commands.status_view import status_view, wide_console
 from jobs.commands.submitting import (
     confirm_and_submit,
@@ -45,9 +45,11 @@ def register(app: typer.Typer) -> None:
     app.command("cancel")(cancel_command)
 
 
-def submit_command(config: ConfigPath, yes: Yes = False, dry_run: DryRun = False) -> None:
+def submit_command(
+    config: ConfigPath, settings: Settings = None, yes: Yes = False, dry_run: DryRun = False
+) -> None:
     """Submit what is not done and not queued. Run it again at any time: nothing doubles."""
-    plan, storage = open_experiment(config)
+    plan, storage = open_experiment(config, settings)
     record = JobRecord(storage.submissions)
     if dry_run:
         submitted = look_up_queue(record)
@@ -63,6 +65,7 @@ def submit_command(config: ConfigPath, yes: Yes = False, dry_run: DryRun = False
 
 def retry_command(
     config: ConfigPath,
+    settings: Settings = None,
     failed: Annotated[
         bool, typer.Option("--failed", help="every failed task and what it blocked [the default]")
     ] = False,
@@ -85,7 +88,7 @@ def retry_command(
     if failed and task:
         raise UserError("--failed and --task: give one of them")
     times, memory = _factor("--time", time_factor), _factor("--mem", memory_factor)
-    plan, storage = open_experiment(config)
+    plan, storage = open_experiment(config, settings)
     with JobRecord(storage.submissions).locked():
         submitted = look_up_to_submit(plan, storage)
         states = {t.task: t.state for t in experiment_status(plan, storage, submitted).tasks}
@@ -108,13 +111,14 @@ def retry_command(
 
 def status_command(
     config: ConfigPath,
+    settings: Settings = None,
     as_json: AsJson = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="again every 30 s, until all has ended")
     ] = False,
 ) -> None:
     """Print how every stage stands and why tasks failed; exit code 3 until all is done."""
-    plan, storage = open_experiment(config)
+    plan, storage = open_experiment(config, settings)
     record = JobRecord(storage.submissions)
     found = experiment_status(plan, storage, look_up(record))
     if as_json:
@@ -138,10 +142,11 @@ def status_command(
 def logs_command(
     config: ConfigPath,
     task: Annotated[str, typer.Argument(help="such as train_gan/seed-0/fold-0/labels-01/group-0")],
+    settings: Settings = None,
     lines: Annotated[int, typer.Option(min=1, help="how many of the last lines")] = 200,
 ) -> None:
     """Print a task's own log, and what its last SLURM job has printed."""
-    plan, storage = open_experiment(config)
+    plan, storage = open_experiment(config, settings)
     _check_tasks(plan, [task])
     record = JobRecord(storage.submissions)
     element = look_up(record).element(task)
@@ -160,10 +165,11 @@ def logs_command(
 def cancel_command(
     config: ConfigPath,
     stage: Annotated[str | None, typer.Argument(help="only this stage, such as train_gan")] = None,
+    settings: Settings = None,
     yes: Yes = False,
 ) -> None:
     """End this experiment's queued and running jobs, and nobody else's."""
-    plan, storage = open_experiment(config)
+    plan, storage = open_experiment(config, settings)
     if stage is not None and stage not in STAGES:
         raise UserError(f"{stage}: no such stage; there are {', '.join(STAGES)}")
     record = JobRecord(storage.submissions)

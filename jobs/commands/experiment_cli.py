@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from jobs.commands.arguments import AsJson, ConfigPath, experiment_file, open_experiment
+from jobs.commands.arguments import AsJson, ConfigPath, Settings, open_experiment, read_experiment
 from jobs.commands.status_view import wide_console
-from jobs.experiment.loading import experiment_schema, load_experiment
+from jobs.experiment.loading import experiment_schema
 from jobs.experiment.plan import make_plan
+from jobs.store.storage import Storage
 
 
 def register(app: typer.Typer) -> None:
@@ -28,21 +29,24 @@ def validate_command(
     workers: Annotated[
         int | None, typer.Option(min=1, help="processes that read files [default: one a core]")
     ] = None,
+    settings: Settings = None,
 ) -> None:
     """Check the experiment, every file of its cohort and the machine; list all that is wrong."""
     from jobs.checking.validation import validate_experiment
 
-    experiment = load_experiment(experiment_file(config))
+    experiment = read_experiment(config, settings)
     for note in validate_experiment(experiment, workers):
         typer.echo(f"note: {note}")
     typer.echo(f"{config}: valid ({len(make_plan(experiment).tasks)} tasks)")
 
 
-def describe_command(config: ConfigPath, as_json: AsJson = False) -> None:
+def describe_command(
+    config: ConfigPath, settings: Settings = None, as_json: AsJson = False
+) -> None:
     """Print parameters, operations an image, tasks a stage and estimated device-hours."""
     from jobs.checking.description import describe_experiment, print_description
 
-    description = describe_experiment(open_experiment(config)[0])
+    description = describe_experiment(open_experiment(config, settings)[0])
     if as_json:
         typer.echo(json.dumps(description, indent=1))
     else:
@@ -56,7 +60,10 @@ def schema_command() -> None:
 
 def inspect_command(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="a prepared cohort, or its experiment's folder")
+        Path,
+        typer.Argument(
+            metavar="PATH", help="a prepared cohort, its run folder, or the experiment's YAML file"
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="folder for the contact sheets [default: the cohort's]")
@@ -65,5 +72,6 @@ def inspect_command(
     """Print who is in a prepared cohort and what is unusual, and draw its contact sheets."""
     from jobs.checking.inspection import inspect_cohort
 
-    for sheet in inspect_cohort(path, out, wide_console()):
+    cohort = Storage(read_experiment(path)).cohort if path.suffix in (".yaml", ".yml") else path
+    for sheet in inspect_cohort(cohort, out, wide_console()):
         typer.echo(f"contact sheet: {sheet}")

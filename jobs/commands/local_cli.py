@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from gansfer.errors import UserError
-from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, experiment_file, open_experiment
+from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, Settings, open_experiment
 from jobs.commands.display import Display
 from jobs.commands.submitting import refuse_outdated
-from jobs.experiment.loading import load_experiment, save_experiment
+from jobs.experiment.loading import save_experiment
 from jobs.experiment.model import Experiment
-from jobs.experiment.plan import Plan, make_plan
+from jobs.experiment.plan import Plan
 from jobs.experiment.resources import STAGES
 from jobs.slurm.job_record import JobRecord
 from jobs.slurm.submitted_jobs import look_up
@@ -45,14 +45,15 @@ def run_command(
     until: Annotated[
         str | None, typer.Option(help="stop after this stage, such as train_gan")
     ] = None,
+    settings: Settings = None,
 ) -> None:
     """Run the whole experiment on this machine; run again to go on after any stop."""
     from jobs.checking.validation import check_machine, check_packages, check_sources
 
-    experiment = load_experiment(experiment_file(config))
+    plan, storage = open_experiment(config, settings)
+    experiment = plan.experiment
     check_sources(experiment)
     check_packages(experiment)
-    plan, storage = make_plan(experiment), Storage(experiment)
     chosen = plan if until is None else _until(plan, until)
     n_workers = workers or experiment.run.workers
     check_machine(experiment, n_workers, {task.stage for task in chosen.tasks})
@@ -87,9 +88,9 @@ def run_command(
         raise typer.Exit(INCOMPLETE)
 
 
-def plan_command(config: ConfigPath, as_json: AsJson = False) -> None:
+def plan_command(config: ConfigPath, settings: Settings = None, as_json: AsJson = False) -> None:
     """Print the stages and tasks, what is done, and what would run and why. Needs no data."""
-    plan, storage = open_experiment(config)
+    plan, storage = open_experiment(config, settings)
     ledger = Ledger(plan, storage, sources=True)
     if as_json:
         rows = [
@@ -133,11 +134,12 @@ def aggregate_command(
         bool, typer.Option("--watch", help="refresh while tasks finish; leave with Ctrl-C")
     ] = False,
     every: Annotated[float, typer.Option(min=1, help="seconds between looks of --watch")] = 30.0,
+    settings: Settings = None,
 ) -> None:
     """Make the report from whatever is there; exit code 3 when something is missing."""
     from jobs.reporting.collect import watch_report, write_report
 
-    plan, storage = open_experiment(config)
+    plan, storage = open_experiment(config, settings)
     if not storage.experiment_file.exists():  # jobs may be reading the one that is there
         _remember(plan.experiment, storage)
     if watch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,12 +15,13 @@ from gansfer.atomic import write_text
 from gansfer.errors import UserError
 from jobs.experiment.cohort_section import PATH_FIELDS
 from jobs.experiment.model import Experiment
+from jobs.experiment.overriding import Setting
 from jobs.experiment.yaml_file import read_yaml, yaml_text
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 
-def load_experiment(path: Path) -> Experiment:
+def load_experiment(path: Path, settings: Sequence[str] = ()) -> Experiment:
     """Read, merge, expand and check an experiment file.
 
     `cluster: clusters/site.yaml` names a site profile beside the experiment (relative to it): its
@@ -27,13 +29,23 @@ def load_experiment(path: Path) -> Experiment:
     one's own it is `cluster: {profile: clusters/site.yaml, account: physics}`. Every relative path
     is taken from the folder of the file that names it, wherever the command is given.
 
+    Args:
+        path: the file.
+        settings: KEY=VALUE of the command line, such as gan.phase_2.images=48000: each stands in
+            place of the file's, its relative paths are taken from the working folder.
+
     Raises:
         UserError: the file cannot be read, or a key or value in it is wrong.
     """
     values = _expand(read_yaml(path), str(path))
     values.setdefault("storage", Experiment.model_fields["storage"].default)
     values = _anchored(values, path)
-    return parse_experiment(_over_profile(values, path), str(path))
+    here = Path("command line").absolute()
+    for setting in map(Setting.parse, settings):
+        nested = _expand(setting.nested(), f"--set {setting.text}")
+        values = setting.over(values, _anchored(nested, here))
+    where = " ".join([str(path), *(f"--set {text}" for text in settings)])
+    return parse_experiment(_over_profile(values, path), where)
 
 
 def parse_experiment(values: Any, where: str) -> Experiment:
@@ -72,8 +84,6 @@ def save_experiment(experiment: Experiment, path: Path) -> None:
 def _over_profile(values: dict[str, Any], path: Path) -> dict[str, Any]:
     """The experiment's values laid over those of the site profile that it names, if any."""
     cluster = values.get("cluster")
-    if isinstance(cluster, str):
-        cluster = {"profile": cluster}
     if not isinstance(cluster, dict) or "profile" not in cluster:
         return values
     own = dict(cluster)
@@ -82,13 +92,16 @@ def _over_profile(values: dict[str, Any], path: Path) -> dict[str, Any]:
         raise UserError(
             f"{path}: cluster.profile is {profile!r}, expected a file, such as clusters/slurm.yaml"
         )
-    file = path.parent / Path(profile).expanduser()
+    file = Path(profile)
     site = _anchored(_expand(read_yaml(file), str(file)), file)
     return merged(site, {**values, "cluster": own})
 
 
 def _anchored(values: dict[str, Any], path: Path) -> dict[str, Any]:
-    """The values with every relative path made absolute, from the folder of the file at `path`."""
+    """The values with every relative path made absolute, from the folder of the file at `path`.
+
+    A cluster that is the name of a site profile becomes a section that names it.
+    """
     folder = path.absolute().parent
 
     def absolute(section: Any, *keys: str) -> None:
@@ -98,11 +111,14 @@ def _anchored(values: dict[str, Any], path: Path) -> dict[str, Any]:
                 section[key] = os.path.normpath(folder / Path(section[key]).expanduser())
 
     absolute(values, "storage")
+    if isinstance(values.get("cluster"), str):
+        values["cluster"] = {"profile": values["cluster"]}
     cohort, cluster = values.get("cohort"), values.get("cluster")
     if isinstance(cohort, dict):
         for section in ("images", "labels", "references"):
             absolute(cohort.get(section), *PATH_FIELDS)
     if isinstance(cluster, dict):
+        absolute(cluster, "profile")
         absolute(cluster.get("container"), "image")
     return values
 

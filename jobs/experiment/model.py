@@ -24,11 +24,13 @@ from jobs.experiment.cohort_section import CohortSpec, PhantomImages, Propagatio
 from jobs.experiment.grid import GridSettings, in_lowest_terms
 from jobs.experiment.resources import DEFAULT_RESOURCES, STAGES, StageName, StageResources
 
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # of a folder and of jobs, without any quoting
+
 
 class Experiment(Settings):
     """Everything that one experiment is: the cohort, the grid, the science, the cluster."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
     storage: str = Field(
         "runs", description="folder that holds <name>/ with every product; relative to this file"
     )

@@ -75,17 +75,26 @@ def read_yaml(path: Path) -> dict[str, Any]:
             f"{path}: more than {MAX_BYTES // 1024} KiB, expected an experiment file of a few; is "
             "this another file?"
         )
-    try:
-        values = _values(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "not YAML"
-        raise UserError(f"{path}{line}: {problem}; mend the YAML there") from None
+    values = read_yaml_text(text, str(path))
     if not isinstance(values, dict):
         found = "nothing" if values is None else f"a {type(values).__name__}"
         raise UserError(f"{path}: holds {found}, expected keys such as name, cohort and grid")
     return values
+
+
+def read_yaml_text(text: str, where: str, *, numbered: bool = True) -> Any:
+    """The value that a YAML text is; `where` begins the error, `numbered` names the line there.
+
+    Raises:
+        UserError: it is not YAML, or holds what no experiment file needs.
+    """
+    try:
+        return _values(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark and numbered else ""
+        problem = getattr(error, "problem", None) or "not YAML"
+        raise UserError(f"{where}{line}: {problem}; mend the YAML there") from None
 
 
 def yaml_text(values: dict[str, Any]) -> str:

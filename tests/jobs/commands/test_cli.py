@@ -18,9 +18,11 @@ import gansfer as package
 import jobs.checking.validation
 from gansfer.errors import UserError
 from gansfer.gan.networks import Discriminator
-from jobs.experiment.loading import save_experiment
+from jobs.experiment.loading import load_experiment, save_experiment
 from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan
+from jobs.store.storage import Storage
+from jobs.worker.pool import LocalRun
 from tests.jobs.conftest import Asked
 from tests.jobs.experiments import ROOT, Trial
 
@@ -311,3 +313,71 @@ def test_what_one_may_not_write_is_one_line(
     assert asked.code == 2 and len(asked.err.splitlines()) == 1
     assert asked.err.startswith(f"error: {trial.storage.experiment_file}: permission denied; ")
     assert "common group (chgrp, chmod g+rwxs)" in asked.err
+
+
+def test_a_run_folder_stands_for_its_experiment_wherever_it_lies(
+    tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its relative paths were those of a file elsewhere, and its storage another folder."""
+    trial = Trial.make(tmp_path / "before")
+    trial.pretend("prepare")
+    save_experiment(trial.plan.experiment, trial.storage.experiment_file)
+    after = tmp_path / "after" / "renamed"
+    after.parent.mkdir()
+    trial.storage.root.rename(after)
+    monkeypatch.chdir(after)
+    for folder in (after, Path()):
+        rows = json.loads(gansfer("plan", folder, "--json").out)
+        assert {Path(row["folder"]).is_relative_to(after) for row in rows} == {True}
+        assert rows[0]["state"] == "done"
+    asked = gansfer("plan", after, "--json", "--set", f"storage={tmp_path}/x", "--set", "name=new")
+    assert json.loads(asked.out)[0]["folder"] == f"{tmp_path}/x/new/cohort"
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("empty", "a folder without experiment.yaml, so no experiment has run in it; give"),
+        ("two words", "the folder's name is not one of an experiment, expected letters"),
+    ],
+)
+def test_a_folder_that_is_no_run_folder_is_one_line(
+    tmp_path: Path, gansfer: Gansfer, name: str, told: str
+) -> None:
+    (tmp_path / name).mkdir()
+    if name != "empty":
+        save_experiment(Trial.make(tmp_path).plan.experiment, tmp_path / name / "experiment.yaml")
+    asked = gansfer("status", tmp_path / name)
+    assert (asked.code, asked.out) == (2, "")
+    assert asked.err.startswith(f"error: {tmp_path / name}: {told}")
+    assert len(asked.err.splitlines()) == 1
+
+
+def test_what_is_set_for_a_run_is_in_its_folders_experiment(
+    tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pretended(plan: Plan, storage: Storage, **how: object) -> LocalRun:
+        return LocalRun(plan, storage, already_done={task.id for task in plan.tasks})
+
+    monkeypatch.setattr("jobs.commands.local_cli.run_locally", pretended)
+    trial = Trial.make(tmp_path)
+    asked = gansfer("run", trial.config, "--set", "gan.phase_2.images=48", "--set", "seed=3")
+    assert asked.code == 0, asked.err
+    as_run = load_experiment(trial.storage.experiment_file)
+    assert (as_run.gan.phase_2.images, as_run.seed) == (48, 3)
+    assert load_experiment(trial.config).seed == 0
+
+
+@pytest.mark.parametrize(
+    "command", ["run", "plan", "validate", "describe", "aggregate", "submit", "status", "retry"]
+)
+def test_a_mistyped_setting_is_refused_by_every_command(
+    tmp_path: Path, gansfer: Gansfer, command: str
+) -> None:
+    config = Trial.make(tmp_path).config
+    asked = gansfer(command, config, "--set", "gan.phse_2.images=1")
+    assert (asked.code, asked.out) == (2, "")
+    assert asked.err == (
+        f"error: {config} --set gan.phse_2.images=1: gan.phse_2 is not a setting; did you mean "
+        "'phase_2'?\n"
+    )
