@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gansfer.errors import UserError
-from gansfer.settings import GanSettings
+from gansfer.gan_settings import GanSettings
 from jobs.experiment.loading import load_experiment, save_experiment
 from jobs.experiment.model import Experiment
 from tests.jobs.experiments import Trial
