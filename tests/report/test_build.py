@@ -55,7 +55,7 @@ class _Reader(HTMLParser):
             assert not values
         if tag == "image":
             assert (values["href"] or "").startswith("data:image/webp;base64,")
-        if "href" in values:
+        if tag == "a" and "href" in values:
             self.links.append(values["href"] or "")
 
     def handle_endtag(self, tag: str) -> None:
