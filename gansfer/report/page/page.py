@@ -9,10 +9,8 @@ their middle slices stand there.
 
 from __future__ import annotations
 
-import base64
 import functools
 import re
-import struct
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,13 +22,9 @@ import jinja2
 from markupsafe import Markup
 
 from gansfer.atomic import write_text
-from gansfer.drawing.style import DPI
-from gansfer.errors import UserError
-from gansfer.report.page.page_picture import compact
+from gansfer.report.page.page_picture import embedded, in_base64
 
 DASH = "\N{EN DASH}"
-_CSS_DPI = 96
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -242,9 +236,9 @@ class _Drawing:
         """A part as HTML, by the template that is named after its class."""
         more: dict[str, Any] = {"draw": self.draw}
         if isinstance(part, Image):
-            more |= _embedded(part.path) | {"anchor": self._anchor(part.alt)}
+            more |= embedded(part.path) | {"anchor": self._anchor(part.alt)}
         if isinstance(part, SliceViewer):
-            more |= {"anchor": self._anchor(part.title), "base64": _base64}
+            more |= {"anchor": self._anchor(part.title), "base64": in_base64}
             self.has_slider = True
         template = _environment().get_template(f"{type(part).__name__.lower()}.html.j2")
         return Markup(template.render(part=part, **more))
@@ -255,25 +249,6 @@ class _Drawing:
         self._anchors[name] += 1
         n = self._anchors[name]
         return f"fig-{name}" if n == 1 else f"fig-{name}.{n}"
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode("ascii")
-
-
-def _embedded(path: Path) -> dict[str, Any]:
-    """A PNG as the page holds it: media type, data in base64, width and height in CSS pixels."""
-    content = path.read_bytes()
-    if content[:8] != _PNG_SIGNATURE or len(content) < 24:
-        raise UserError(f"{path}: not a PNG; was it written to the end? Make it again.")
-    width, height = struct.unpack(">II", content[16:24])
-    media, small = compact(content)
-    return {
-        "media": media,
-        "data": _base64(small),
-        "width": round(width * _CSS_DPI / DPI),
-        "height": round(height * _CSS_DPI / DPI),
-    }
 
 
 @functools.cache
