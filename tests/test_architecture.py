@@ -46,6 +46,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "gansfer/evaluation": set(),
     "gansfer/drawing": set(),
     "gansfer/export": {"gansfer/drawing", "gansfer/synthesis"},
+    "gansfer/application": {
+        "gansfer/cohort",
+        "gansfer/drawing",
+        "gansfer/preprocessing",
+        "gansfer/segmentation",
+    },
     "gansfer/report/tables": {"gansfer/evaluation"},
     "gansfer/report/figures": {
         "gansfer/drawing",
@@ -58,16 +64,10 @@ MAY_IMPORT: dict[str, set[str]] = {
         "gansfer/report/tables",
         "gansfer/report/figures",
     },
-    "gansfer/report/viewer": {
-        "gansfer/drawing",
-        "gansfer/report/tables",
-        "gansfer/report/page",
-    },
     "gansfer/report": {
         "gansfer/report/tables",
         "gansfer/report/figures",
         "gansfer/report/page",
-        "gansfer/report/viewer",
     },
 }
 # The rooms of jobs, from the ground up: each may import those before it.
@@ -80,6 +80,7 @@ STOREYS = (
     "jobs/worker",
     "jobs/checking",
     "jobs/slurm",
+    "jobs/application",
     "jobs/commands",
 )
 # room of jobs -> the science that it may call.
@@ -87,14 +88,7 @@ CALLS: dict[str, set[str]] = {
     "jobs/experiment": {"cohort"},
     "jobs/store": {"cohort"},
     "jobs/inputs": {"readers", "readers/files", "phantom", "preprocessing"},
-    "jobs/reporting": {
-        "cohort",
-        "evaluation",
-        "report",
-        "report/tables",
-        "report/page",
-        "report/viewer",
-    },
+    "jobs/reporting": {"cohort", "report", "report/tables", "report/page"},
     "jobs/stages": {
         "readers",
         "preprocessing",
@@ -110,7 +104,17 @@ CALLS: dict[str, set[str]] = {
     "jobs/worker": set(),
     "jobs/checking": {"cohort", "drawing", "gan", "segmentation"},
     "jobs/slurm": set(),
+    "jobs/application": {
+        "application",
+        "cohort",
+        "evaluation",
+        "export",
+        "readers",
+        "readers/files",
+        "report/tables",
+    },
     "jobs/commands": {
+        "application",
         "cohort",
         "drawing",
         "export",

@@ -42,9 +42,14 @@ def far_from_median(value_n: npt.NDArray[np.floating], least_sd: float) -> Float
     known_n = far_n[np.isfinite(far_n)]
     if len(known_n) == 0:
         return far_n
-    middle = float(np.median(known_n))
-    sd = max(float(np.median(np.abs(known_n - middle))) * _SD_OF_MAD, least_sd)
+    middle, sd = middle_and_sd(known_n, least_sd)
     return np.asarray((far_n - middle) / sd, np.float64)
+
+
+def middle_and_sd(value_n: Floats, least_sd: float) -> tuple[float, float]:
+    """Median and robust standard deviation of values, at least one, of which none is NaN."""
+    middle = float(np.median(value_n))
+    return middle, max(float(np.median(np.abs(value_n - middle))) * _SD_OF_MAD, least_sd)
 
 
 def flags(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 
 from gansfer.errors import UserError
 from gansfer.preprocessing.bias import correct_bias
@@ -12,6 +13,8 @@ from gansfer.preprocessing.preprocess import PreparedSubject, prepare_subject
 from gansfer.preprocessing.registration import AffineResult, register_affine
 from gansfer.settings import RoiSettings
 from gansfer.subjects import RawSubject, Volume
+
+Affine = npt.NDArray[np.float64]
 
 
 def place_subject(
@@ -28,18 +31,26 @@ def place_subject(
     Raises:
         UserError: no alignment was found, or as of `prepare_subject`; it begins with the id.
     """
+    return place_and_align(raw, roi, template, correct=correct)[0]
+
+
+def place_and_align(
+    raw: RawSubject, roi: RoiSettings, template: Volume | None, *, correct: bool
+) -> tuple[PreparedSubject, Affine]:
+    """As `place_subject`; with [4, 4] RAS mm of the file -> of the common space."""
     if correct:
         raw = _without_bias(raw)
     if raw.in_common_space:
-        return prepare_subject(raw, roi, None, registration_similarity=None)
+        return prepare_subject(raw, roi, None, registration_similarity=None), np.eye(4)
     assert template is not None, "a template is made where any subject needs one"
     try:
         found = _registered(raw, template)
     except UserError as error:
         raise UserError(f"{raw.subject.id}: {error}") from error
-    return prepare_subject(
+    prepared = prepare_subject(
         raw, roi, found.common_from_native, registration_similarity=found.similarity
     )
+    return prepared, found.common_from_native
 
 
 def _registered(raw: RawSubject, template: Volume) -> AffineResult:

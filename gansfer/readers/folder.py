@@ -33,6 +33,7 @@ def list_folder(
     resample_labels: bool = False,
     resample_references: bool = False,
     template: Path | None = None,
+    whole: bool = True,
 ) -> Listing:
     """Sessions of a folder and its table.
 
@@ -44,6 +45,7 @@ def list_folder(
         resample_labels: bring labels on another grid to the image's.
         resample_references: the same for references.
         template: what the images are registered to, which needs no row where it lies among them.
+        whole: every image of the folder is to have a row.
     """
     problems: list[str] = []
     notes: list[str] = []
@@ -85,7 +87,7 @@ def list_folder(
     named = {_place(folder / row[one]) for _, row in rows for one in FILE_COLUMNS if row.get(one)}
     problems += [
         f"{path}: is in no row of {table}; add a row, or move the file away"
-        for path in _unnamed(folder, named)
+        for path in (_unnamed(folder, named) if whole else ())
         if template is None or path != _place(template)
     ]
     notes += _nearly_read(table, list(rows[0][1]))

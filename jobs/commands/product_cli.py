@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from gansfer.errors import UserError
 from jobs.commands.arguments import ConfigPath, open_experiment
 
 
@@ -27,7 +28,10 @@ def register(app: typer.Typer) -> None:
 
 def export(
     config: ConfigPath,
-    cell: Annotated[str, typer.Option(help="such as fold-0/labels-06")],
+    cell: Annotated[
+        str,
+        typer.Option(help="such as fold-0/labels-06; with --predictions labels-06/ratio-2to1"),
+    ],
     out: Annotated[Path, typer.Option(help="folder to write into; for nnunet, nnUNet_raw")],
     format: Annotated[Format, typer.Option(help="layout of the files")] = Format.NIFTI,
     phase: Annotated[
@@ -39,8 +43,20 @@ def export(
     dataset_id: Annotated[
         int, typer.Option(min=1, max=999, help="nnunet: the dataset's number")
     ] = 501,
+    predictions: Annotated[
+        bool,
+        typer.Option("--predictions", help="instead, NIfTI label maps of the segmented images"),
+    ] = False,
 ) -> None:
-    """Write a cell's real and synthetic labelled slices for use elsewhere."""
+    """Write a cell's real and synthetic labelled slices, or its predictions, for use elsewhere."""
+    if predictions:
+        if phase or limit or format is not Format.NIFTI:
+            raise UserError(
+                "--predictions: are NIfTI, of no phase and no GAN; leave out --format, --phase and "
+                "--limit"
+            )
+        _export_predictions(config, cell, out)
+        return
     from jobs.commands.export import cell_to_export
 
     plan, storage = open_experiment(config)
@@ -60,6 +76,13 @@ def export(
             "after nnUNetv2_plan_and_preprocess, copy splits_final.json into "
             f"nnUNet_preprocessed/{written.name}"
         )
+
+
+def _export_predictions(config: Path, cell: str, out: Path) -> None:
+    from jobs.application.export_predictions import export_predictions
+
+    written, n_maps = export_predictions(*open_experiment(config), cell, out)
+    typer.echo(f"{written}: {n_maps} label maps, in the common space")
 
 
 def pictures(config: ConfigPath) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import typer
 
@@ -12,7 +12,6 @@ from jobs.checking.validation import check_packages, check_sources
 from jobs.commands.status_view import submission_table, wide_console
 from jobs.experiment.loading import save_experiment
 from jobs.experiment.plan import Plan
-from jobs.experiment.selection import tasks_chosen, with_needs
 from jobs.slurm import submission as submit
 from jobs.slurm.arrays import Scale, arrays_to_submit, jobs_needed
 from jobs.slurm.job_record import JobRecord
@@ -78,20 +77,10 @@ def refuse_outdated(plan: Plan, storage: Storage, submitted: SubmittedJobs) -> N
     )
 
 
-def not_done(plan: Plan, storage: Storage, only: Sequence[str] = ()) -> set[str]:
-    """Ids of the tasks whose products are missing or stale.
-
-    Args:
-        plan: the tasks.
-        storage: where their products are.
-        only: beginnings of names: these tasks, and what they need; none: all.
-
-    Raises:
-        UserError: one of the beginnings fits no task.
-    """
+def not_done(plan: Plan, storage: Storage) -> set[str]:
+    """Ids of the tasks whose products are missing or stale."""
     ledger = Ledger(plan, storage, sources=True)
-    chosen = with_needs(plan, tasks_chosen(plan, only), ledger.done)
-    return {task_id for task_id in chosen if not ledger.done(plan.by_id[task_id])}
+    return {task.id for task in plan.tasks if not ledger.done(task)}
 
 
 def confirm_and_submit(
@@ -102,13 +91,12 @@ def confirm_and_submit(
     scale: Scale,
     *,
     yes: bool,
-    report: bool = True,
 ) -> None:
-    """Show what would be submitted, ask, and submit it; with the report, unless that is left."""
+    """Show what would be submitted, ask, and submit it."""
     check_sources(plan.experiment)
     if plan.experiment.cluster.container.image is None:  # the tasks run with this python
         check_packages(plan.experiment)
-    wanted, job_of = _without_unlisted(plan, storage, submitted, wanted, report=report)
+    wanted, job_of = _without_unlisted(plan, storage, submitted, wanted)
     if not wanted:
         typer.echo(f"nothing to submit: {_settled(plan, storage, job_of)}")
         return
@@ -135,7 +123,7 @@ def confirm_and_submit(
 
 
 def _without_unlisted(
-    plan: Plan, storage: Storage, submitted: SubmittedJobs, wanted: set[str], *, report: bool
+    plan: Plan, storage: Storage, submitted: SubmittedJobs, wanted: set[str]
 ) -> tuple[set[str], dict[str, str]]:
     """What is to be submitted, and in which array each task is that is queued or may be.
 
@@ -156,9 +144,7 @@ def _without_unlisted(
             f"gansfer cancel {storage.root}",
             err=True,
         )
-    wanted = wanted - unlisted.keys()
-    if report:
-        wanted = _with_report(plan, wanted, {*submitted.waiting, *unlisted})
+    wanted = _with_report(plan, wanted - unlisted.keys(), {*submitted.waiting, *unlisted})
     jobs = {task_id: submitted.last[task_id][0].job for task_id in unlisted}
     return wanted, submitted.queued | {task_id: job for task_id, job in jobs.items() if job}
 
@@ -179,16 +165,10 @@ def _settled(plan: Plan, storage: Storage, job_of: Mapping[str, str]) -> str:
 
 
 def print_scripts(
-    plan: Plan,
-    storage: Storage,
-    submitted: SubmittedJobs,
-    wanted: set[str],
-    scale: Scale,
-    *,
-    report: bool = True,
+    plan: Plan, storage: Storage, submitted: SubmittedJobs, wanted: set[str], scale: Scale
 ) -> None:
     """The script of each array that would be submitted; job numbers follow the queue's."""
-    wanted, job_of = _without_unlisted(plan, storage, submitted, wanted, report=report)
+    wanted, job_of = _without_unlisted(plan, storage, submitted, wanted)
     if not wanted:
         typer.echo(f"nothing to submit: {_settled(plan, storage, job_of)}")
         return

@@ -52,8 +52,14 @@ class InputReport:
 
 
 @dataclass(frozen=True)
-class _Findings:
-    """What one subject's files hold."""
+class Findings:
+    """What one subject's files hold.
+
+    Attributes:
+        problems: what the user must mend, one line each.
+        extent: where the labels lie, where that is known.
+        notes: what the user should know, one line each.
+    """
 
     problems: tuple[str, ...]
     extent: LabelExtent | None = None
@@ -91,7 +97,7 @@ def check_input(
             cohort_template(cohort, source, ())
     extents = []
     ids = [subject.id for subject in survey.subjects]
-    for n, findings in enumerate(_each(source, cohort.roi, ids, n_workers), start=1):
+    for n, findings in enumerate(findings_of(source, cohort.roi, ids, n_workers), start=1):
         problems += findings.problems
         notes += findings.notes
         if findings.extent is not None:
@@ -143,9 +149,20 @@ def _count_problems(experiment: Experiment, subjects: Sequence[Subject]) -> list
     return problems
 
 
-def _each(
+def findings_of(
     source: FileSource, roi: RoiSettings, ids: Sequence[str], n_workers: int
-) -> Iterable[_Findings]:
+) -> Iterable[Findings]:
+    """What each subject's files hold, read once, in the order of `ids`.
+
+    Args:
+        source: their reader.
+        roi: the region of interest.
+        ids: of the subjects.
+        n_workers: processes; 1 reads in this one.
+
+    Raises:
+        UserError: a process was killed.
+    """
     if n_workers == 1:
         yield from (_check_subject(source, roi, subject_id) for subject_id in ids)
         return
@@ -171,18 +188,18 @@ def _begin(source: FileSource, roi: RoiSettings) -> None:
     end_with_parent()
 
 
-def _check_in_process(subject_id: str) -> _Findings:
+def _check_in_process(subject_id: str) -> Findings:
     assert _task is not None
     return _check_subject(*_task, subject_id)
 
 
-def _check_subject(source: FileSource, roi: RoiSettings, subject_id: str) -> _Findings:
+def _check_subject(source: FileSource, roi: RoiSettings, subject_id: str) -> Findings:
     try:
         raw = source.load(subject_id)
     except UserError as error:
-        return _Findings(tuple(str(error).splitlines()))
+        return Findings(tuple(str(error).splitlines()))
     except MemoryError:
-        return _Findings((f"{subject_id}: too large for the memory; is its header damaged?",))
+        return Findings((f"{subject_id}: too large for the memory; is its header damaged?",))
     problems: list[str] = []
     extent: LabelExtent | None = None
     with collected(problems):
@@ -192,4 +209,4 @@ def _check_subject(source: FileSource, roi: RoiSettings, subject_id: str) -> _Fi
             check_brain_in_region(subject_id, brain_xyz, voxel_from_roi, roi.shape_zhw)
     if raw.label is not None and raw.in_common_space:
         extent = label_extent(subject_id, raw.label, raw.image.affine_ras, roi)
-    return _Findings(tuple(problems), extent, raw.notes)
+    return Findings(tuple(problems), extent, raw.notes)

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from gansfer.checkpoint import CheckpointStore
 from gansfer.cohort.encode import ChannelCode
 from gansfer.cohort.shards import Cohort
-from gansfer.cohort.splits import Fold
+from gansfer.cohort.splits import Fold, analysis_fold
 from gansfer.cohort.training_data import (
     Roles,
     TrainingData,
@@ -32,6 +32,15 @@ def read_cohort(context: Context) -> Cohort:
 def folds_of(experiment: Experiment, cohort: Cohort) -> tuple[Fold, ...]:
     """The experiment's folds over the cohort's labelled subjects."""
     return labelled_folds(cohort.subjects, experiment.grid.folds, experiment.seed)
+
+
+def analysis_fold_of(experiment: Experiment, cohort: Cohort) -> tuple[int, str]:
+    """The fold whose models segment the whole cohort (III.G), and why it is this one."""
+    chosen = experiment.grid.analysis_fold
+    if chosen != "auto":
+        return chosen, f"fold {chosen} is set in the experiment (grid.analysis_fold)"
+    folds = folds_of(experiment, cohort)
+    return analysis_fold([folds[index] for index in experiment.grid.run_folds], cohort.subjects)
 
 
 def roles_of(experiment: Experiment, cohort: Cohort, cell: Cell) -> Roles:

@@ -9,10 +9,9 @@ import numpy.typing as npt
 from safetensors.torch import load_file
 
 from gansfer.cohort.shards import Cohort
-from gansfer.cohort.splits import analysis_fold
 from jobs.experiment.plan import Cell
 from jobs.stages.context import Context, Outcome
-from jobs.stages.inputs import folds_of, read_cohort
+from jobs.stages.inputs import analysis_fold_of, read_cohort
 from jobs.stages.measured_labels import write_results
 from jobs.stages.propagate import propagated_references
 from jobs.stages.segmenting import segment_subjects
@@ -24,13 +23,7 @@ Labels = npt.NDArray[np.uint8]
 def segment_cohort(context: Context) -> Outcome:
     """The analysis fold's model segments every image of the cohort (III.G)."""
     cell, experiment, cohort = context.task.cell, context.experiment, read_cohort(context)
-    folds = folds_of(experiment, cohort)
-    chosen = experiment.grid.analysis_fold
-    if chosen == "auto":
-        run_folds = [folds[index] for index in experiment.grid.run_folds]
-        fold, why = analysis_fold(run_folds, cohort.subjects)
-    else:
-        fold, why = chosen, f"fold {chosen} is set in the experiment (grid.analysis_fold)"
+    fold, why = analysis_fold_of(experiment, cohort)
     model_cell = Cell(cell.seed, fold, cell.labels, arm=cell.arm)
     model = context.plan.by_id["/".join(("train_segmenter", *model_cell.parts))]
     state = load_file(context.storage.files(model).model)

@@ -1,1 +1,0 @@
-"""Segmentations to look at: which subjects, drawn as slices that a slider moves through."""

@@ -1,0 +1,1 @@
+"""Segment new images: with a cell of a run, or with a packaged model."""
