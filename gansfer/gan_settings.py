@@ -52,16 +52,20 @@ class Phase3Settings(Settings):
     label_warmup_cycles: CountOrZero = Field(
         5, description="G updates D_S is ahead of. Paper silent; as D_I in phase 2."
     )
-    label_warmup_critic_updates: Count = 100
+    label_warmup_critic_updates: Count = Field(
+        100, description="updates of D_S in each cycle before G learns from it"
+    )
 
 
 class GanSettings(Settings):
     """The progressively growing GAN. Defaults are the official implementation's."""
 
     base_px: Count = Field(5, description="side of the first level; doubled up to the slice side")
-    latent_size: Count = 512
+    latent_size: Count = Field(
+        512, description="numbers in the latent that a slice is generated from"
+    )
     fmap_base: Count = Field(8192, description="width at level s is min(base / 2^s, max), s from 1")
-    fmap_max: Count = 512
+    fmap_max: Count = Field(512, description="the most feature maps of a layer")
     fmaps: tuple[Count, ...] | None = Field(
         None, description="widths of the levels, coarse to fine; overrides the two above"
     )
@@ -69,24 +73,35 @@ class GanSettings(Settings):
     minibatch: Count | dict[int, Count] = Field(
         default={5: 128, 10: 128, 20: 128, 40: 64, 80: 32}, description="one number, or by px"
     )
-    learning_rate: Positive = 1e-3
-    adam_betas: tuple[float, float] = (0.0, 0.99)
-    adam_epsilon: Positive = 1e-8
+    learning_rate: Positive = Field(1e-3, description="Adam's step size, of G and all critics")
+    adam_betas: tuple[float, float] = Field(
+        (0.0, 0.99), description="Adam's decay of the first and second moment"
+    )
+    adam_epsilon: Positive = Field(1e-8, description="Adam's term against division by zero")
     gradient_penalty: Positive = Field(10.0, description="lambda of WGAN-GP")
     drift: float = Field(0.001, ge=0, description="weight of D(real)^2")
     stddev_group: Count = Field(4, description="group of the minibatch standard deviation")
     ema_half_life_kimg: Positive = Field(
         10.0, description="half-life of G's moving average, in thousand images"
     )
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the networks' products; bfloat16 is for GPUs"
+    )
     max_skipped_fraction: Fraction = Field(
         0.05,
         description="share of a network's updates in a phase that may be skipped because their "
         "gradient is not finite; above it the phase fails. 1: never",
     )
-    phase_1: Phase1Settings = Phase1Settings()
-    phase_2: Phase2Settings = Phase2Settings()
-    phase_3: Phase3Settings = Phase3Settings()
+    phase_1: Phase1Settings = Field(
+        Phase1Settings(), description="the whole GAN learns the labelled slices"
+    )
+    phase_2: Phase2Settings = Field(
+        Phase2Settings(), description="early blocks learn the unlabelled images"
+    )
+    phase_3: Phase3Settings = Field(
+        Phase3Settings(),
+        description="blocks unfreeze one by one, images and labels are judged apart",
+    )
 
     def ladder_px(self, slice_px: int) -> tuple[int, ...]:
         """Sides of the levels up to `slice_px`, coarse to fine.

@@ -35,7 +35,7 @@ class RoiSettings(Settings):
         (-0.5, -10.5, 0.5),
         description="RAS millimetres; round the deep grey matter, on the grid of T88 voxels",
     )
-    voxel_mm: Positive = 1.0
+    voxel_mm: Positive = Field(1.0, description="edge of a voxel, in every direction")
 
     @property
     def shape_zhw(self) -> tuple[int, int, int]:
@@ -93,7 +93,9 @@ class SynthesisSettings(Settings):
         description="a generated slice has the number of the nearest real one: of all that the GAN "
         "learns from, or of its labelled ones. Paper: 'the real training images'.",
     )
-    mask_margin_mm: float = Field(10.0, ge=0)
+    mask_margin_mm: float = Field(
+        10.0, ge=0, description="labels lie at most this far from the training labels"
+    )
     binarise_fraction: Fraction | Literal["calibrated"] = Field(
         "calibrated",
         description="threshold as a fraction of the structure's mean contrast; calibrated: the "
@@ -119,22 +121,30 @@ class SegmenterSettings(Settings):
     None means: the preset's value.
     """
 
-    preset: Literal["deepmedic", "deepmedic-original"] = "deepmedic"
-    epochs: Count = 35
-    subepochs_per_epoch: Count = 20
-    segments_per_subepoch: Count = 1000
-    batch_segments: Count = 10
-    learning_rate: Positive = 1e-3
+    preset: Literal["deepmedic", "deepmedic-original"] = Field(
+        "deepmedic", description="the network's layers and the size of its training segments"
+    )
+    epochs: Count = Field(35, description="each draws segments subepochs_per_epoch times")
+    subepochs_per_epoch: Count = Field(
+        20, description="times that segments are drawn anew in an epoch"
+    )
+    segments_per_subepoch: Count = Field(1000, description="segments that are drawn at a time")
+    batch_segments: Count = Field(10, description="segments of one update")
+    learning_rate: Positive = Field(1e-3, description="RMSProp's step size at first")
     halve_at_epochs: tuple[CountOrZero, ...] | None = Field(
         None,
         description="epochs (from 0) at whose end the rate is halved; None: the preset's, scaled",
     )
     foreground_fraction: Fraction = Field(0.5, description="segments centred on a structure")
     reflection_probability: Fraction = Field(0.5, description="left/right mirror (III.C)")
-    l1: float = Field(1e-6, ge=0)
-    l2: float = Field(1e-4, ge=0)
-    rms_decay: Fraction = 0.9
-    rms_epsilon: Positive = 1e-4
+    l1: float = Field(
+        1e-6, ge=0, description="weight of the sum of the weights' absolute values in the loss"
+    )
+    l2: float = Field(1e-4, ge=0, description="weight of the sum of their squares")
+    rms_decay: Fraction = Field(
+        0.9, description="RMSProp's decay of the squared gradients' average"
+    )
+    rms_epsilon: Positive = Field(1e-4, description="RMSProp's term against division by zero")
     momentum: Fraction = Field(0.6, description="Nesterov, normalised as in the official code")
     inference_output_px: Count = Field(29, description="side of an inference tile's output")
 
@@ -157,8 +167,10 @@ class SegmenterSettings(Settings):
 class AnalysisSettings(Settings):
     """The statistics of section IV."""
 
-    significance: Fraction = 0.05
-    stratification_folds: Count = 5
+    significance: Fraction = Field(0.05, description="a difference is marked below this p value")
+    stratification_folds: Count = Field(
+        5, description="folds in which CDR is told from the volumes (Table II)"
+    )
     stratification_repeats: Count = Field(100, description="III.G")
     best_ratio: Literal["per_label_count"] | str = Field(
         "per_label_count",
@@ -200,8 +212,12 @@ class CohortSettings(Settings):
     """What every cohort shares, whatever it is read from (III.A)."""
 
     structures: Structures = PAPER_STRUCTURES
-    roi: RoiSettings = RoiSettings()
-    encoding: EncodingSettings = EncodingSettings()
+    roi: RoiSettings = Field(
+        RoiSettings(), description="the region of interest in the common space"
+    )
+    encoding: EncodingSettings = Field(
+        EncodingSettings(), description="how intensities and labels become the GAN's channels"
+    )
     exclude_test_from_unlabelled: bool = Field(
         False, description="keep the fold's test subjects out of the unlabelled pool; paper: no"
     )

@@ -64,10 +64,16 @@ MAY_IMPORT: dict[str, set[str]] = {
         "gansfer/report/tables",
         "gansfer/report/figures",
     },
+    "gansfer/report/viewer": {
+        "gansfer/drawing",
+        "gansfer/report/tables",
+        "gansfer/report/page",
+    },
     "gansfer/report": {
         "gansfer/report/tables",
         "gansfer/report/figures",
         "gansfer/report/page",
+        "gansfer/report/viewer",
     },
 }
 # The rooms of jobs, from the ground up: each may import those before it.
@@ -88,7 +94,14 @@ CALLS: dict[str, set[str]] = {
     "jobs/experiment": {"cohort"},
     "jobs/store": {"cohort"},
     "jobs/inputs": {"readers", "readers/files", "phantom", "preprocessing"},
-    "jobs/reporting": {"cohort", "report", "report/tables", "report/page"},
+    "jobs/reporting": {
+        "cohort",
+        "evaluation",
+        "report",
+        "report/tables",
+        "report/page",
+        "report/viewer",
+    },
     "jobs/stages": {
         "readers",
         "preprocessing",

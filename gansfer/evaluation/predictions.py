@@ -6,7 +6,7 @@ affine from voxel index to RAS millimetres of the common space.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import h5py
@@ -44,8 +44,14 @@ def write_predictions(
         file.attrs["ras_from_zhw"] = ras_from_zhw
 
 
-def read_predictions(path: Path) -> dict[str, npt.NDArray[np.uint8]]:
+def read_predictions(
+    path: Path, only: Collection[str] | None = None
+) -> dict[str, npt.NDArray[np.uint8]]:
     """Label maps [Z, H, W] by subject.
+
+    Args:
+        path: the file.
+        only: the subjects to read, as far as they are there; None: all.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -55,4 +61,6 @@ def read_predictions(path: Path) -> dict[str, npt.NDArray[np.uint8]]:
         labels = dataset(file, "label", 4)
         if len(set(ids)) != len(labels) or labels.dtype != np.uint8:
             raise ValueError(f"{len(set(ids))} subjects for {labels.shape} of {labels.dtype}")
+        if only is not None:
+            return {one: labels[k] for k, one in enumerate(ids) if one in only}
         return dict(zip(ids, labels[:], strict=True))

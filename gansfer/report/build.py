@@ -33,6 +33,8 @@ from gansfer.report.tables.completeness import completeness_line, missing_files,
 from gansfer.report.tables.quality_tables import quality_tables
 from gansfer.report.tables.results import BEST_FOLDER, Meta, Results, compute
 from gansfer.report.tables.rows import write_tables
+from gansfer.report.viewer.segmentation_section import ReadSubject, segmentation_section
+from gansfer.report.viewer.shown_subjects import shown_subjects
 
 _LOG = logging.getLogger(__name__)
 _GLOSSARY = (
@@ -74,6 +76,7 @@ def build_report(
     pictures: Sequence[Picture] = (),
     quality: pd.DataFrame | None = None,
     files: pd.DataFrame | None = None,
+    read_subject: ReadSubject | None = None,
 ) -> ReportSummary:
     """Write `tables/*.csv`, `figures/*.png`, `*.pdf` and `*.csv`, and last `index.html`.
 
@@ -91,6 +94,7 @@ def build_report(
         quality: measures of the synthetic slices, columns `quality_tables.COLUMNS`; None: none.
         files: what the GANs are to leave for the report, there or not: columns seed, fold, labels,
             group, file and there; None: nothing.
+        read_subject: gives the volumes of a test subject, to show them; None: none are shown.
 
     Raises:
         UserError: the metrics lack a column, or a picture is no PNG.
@@ -120,7 +124,16 @@ def build_report(
     written += [
         png.with_suffix(end) for png in figures.values() for end in (".png", ".pdf", ".csv")
     ]
-    sections = _sections(results, meta, figures, pictures, phrases, about_synthetic)
+    segmentations = None
+    if read_subject is not None:
+        segmentations = segmentation_section(
+            shown_subjects(results.metrics, results.fair.choice),
+            read_subject,
+            meta["structures"],
+            ratio_rule(results, meta),
+        )
+    more = (segmentations, about_synthetic)
+    sections = _sections(results, meta, figures, pictures, phrases, more)
     written += draw_tables(folder, sections)
     failed = failed_quality_line(meta.get("failed_quality", ()))
     page = Page(
@@ -165,10 +178,22 @@ def _sections(
     figures: Mapping[str, Path],
     pictures: Sequence[Picture],
     missing: Sequence[str],
-    about_synthetic: Section | None,
+    more: tuple[Section | None, Section | None],
 ) -> list[Section]:
+    """All of the page.
+
+    Args:
+        results: the tables.
+        meta: what to say beside the numbers.
+        figures: name -> PNG.
+        pictures: of the stages.
+        missing: a phrase each.
+        more: what is not made of tables alone: segmentations, and the synthetic slices' quality.
+    """
+    segmentations, about_synthetic = more
     measured = [
         key_section(results, meta, figures),
+        segmentations,
         structure_section(results.fair, meta, figures),
         seed_section(results, figures),
         ablation_section(results, meta),

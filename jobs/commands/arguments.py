@@ -31,6 +31,27 @@ Settings = Annotated[
 ]
 
 
+def _beginnings(context: typer.Context) -> list[str]:
+    """What --only may be, for a shell that completes it."""
+    try:
+        plan, _ = open_experiment(Path(context.params["config"]), context.params.get("settings"))
+    except (UserError, KeyError, TypeError):
+        return []  # no experiment is named yet, or it cannot be read
+    found = {"/".join(task.cell.parts[:depth]) for task in plan.tasks for depth in range(1, 6)}
+    return sorted({*(task.stage for task in plan.tasks), *found} - {""})
+
+
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="TASKS",
+        help="tasks whose names have these parts, such as fold-2/labels-01; several times for more",
+        autocompletion=_beginnings,
+    ),
+]
+
+
 def read_experiment(config: Path, settings: Sequence[str] | None = None) -> Experiment:
     """The experiment of a file, or of a run folder wherever that lies by now.
 

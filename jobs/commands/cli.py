@@ -11,17 +11,16 @@ import typer
 
 import gansfer
 from gansfer.errors import UserError, not_permitted
-from jobs.commands import cluster_cli, experiment_cli, local_cli, product_cli, segment_cli
+from jobs.commands import cluster_cli, experiment_cli, local_cli, logs_cli, product_cli, segment_cli
 from jobs.worker.run import MISTAKE
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="GANsfer Learning: segment medical images with almost no labels, as a batch job.",
 )
-for _commands in (local_cli, experiment_cli, cluster_cli, product_cli, segment_cli):
+for _commands in (local_cli, experiment_cli, cluster_cli, logs_cli, product_cli, segment_cli):
     _commands.register(app)
 # What a login node may lack; pyproject.toml's extra `run` has all of them.
 _SCIENTIFIC = {

@@ -1,18 +1,18 @@
-"""The commands for a cluster: submit, status, logs, retry, cancel. They load without torch."""
+"""The commands for a cluster: submit, status, retry, cancel. They load without torch."""
 
 from __future__ import annotations
 
 import json
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Annotated
 
 import typer
 from rich.live import Live
 
 from gansfer.errors import UserError
-from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, Settings, open_experiment
+from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, Only, Settings, open_experiment
 from jobs.commands.status_view import status_view, wide_console
 from jobs.commands.submitting import (
     confirm_and_submit,
@@ -23,11 +23,11 @@ from jobs.commands.submitting import (
     refuse_outdated,
 )
 from jobs.experiment.plan import Plan
-from jobs.experiment.resources import STAGES
+from jobs.experiment.selection import names_chosen, tasks_chosen, with_needs
 from jobs.slurm.arrays import Scale
 from jobs.slurm.cancelling import cancel_jobs
 from jobs.slurm.job_record import JobRecord
-from jobs.slurm.status import experiment_status
+from jobs.slurm.status import ExperimentStatus, experiment_status
 from jobs.slurm.submitted_jobs import SubmittedJobs, look_up
 from jobs.store.storage import Storage
 
@@ -40,32 +40,39 @@ def register(app: typer.Typer) -> None:
     """Add the cluster's commands to the program's."""
     app.command("submit")(submit_command)
     app.command("status")(status_command)
-    app.command("logs")(logs_command)
     app.command("retry")(retry_command)
     app.command("cancel")(cancel_command)
 
 
 def submit_command(
-    config: ConfigPath, settings: Settings = None, yes: Yes = False, dry_run: DryRun = False
+    config: ConfigPath,
+    settings: Settings = None,
+    only: Only = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
 ) -> None:
-    """Submit what is not done and not queued. Run it again at any time: nothing doubles."""
+    """Submit what is not done and not queued. Run it again at any time: nothing doubles.
+
+    With --only: these tasks, and what they need that is not done; the report is left as it is.
+    """
     plan, storage = open_experiment(config, settings)
     record = JobRecord(storage.submissions)
     if dry_run:
         submitted = look_up_queue(record)
         refuse_outdated(plan, storage, submitted)
-        wanted = not_done(plan, storage) - set(submitted.queued)
-        print_scripts(plan, storage, submitted, wanted, Scale())
+        wanted = not_done(plan, storage, only or ()) - set(submitted.queued)
+        print_scripts(plan, storage, submitted, wanted, Scale(), report=not only)
         return
     with record.locked():
         submitted = look_up_to_submit(plan, storage)
-        wanted = not_done(plan, storage) - set(submitted.queued)
-        confirm_and_submit(plan, storage, submitted, wanted, Scale(), yes=yes)
+        wanted = not_done(plan, storage, only or ()) - set(submitted.queued)
+        confirm_and_submit(plan, storage, submitted, wanted, Scale(), yes=yes, report=not only)
 
 
 def retry_command(
     config: ConfigPath,
     settings: Settings = None,
+    only: Only = None,
     failed: Annotated[
         bool, typer.Option("--failed", help="every failed task and what it blocked [the default]")
     ] = False,
@@ -84,9 +91,12 @@ def retry_command(
     yes: Yes = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Submit failed tasks again, and those that they blocked; what waits for them waits on."""
-    if failed and task:
-        raise UserError("--failed and --task: give one of them")
+    """Submit failed tasks again, and those that they blocked; what waits for them waits on.
+
+    With --only: those among these tasks and what they need; the report is left as it is.
+    """
+    if task and (failed or only):
+        raise UserError(f"{'--failed' if failed else '--only'} and --task: give one of them")
     times, memory = _factor("--time", time_factor), _factor("--mem", memory_factor)
     plan, storage = open_experiment(config, settings)
     with JobRecord(storage.submissions).locked():
@@ -102,16 +112,22 @@ def retry_command(
         else:
             again = {one for one, state in states.items() if state == "failed"}
             wanted = again | {one for one, state in states.items() if state == "blocked"}
+            if only:
+                wanted &= with_needs(
+                    plan, tasks_chosen(plan, only), lambda need: states[need.id] == "done"
+                )
+                again &= wanted
         scale = Scale(frozenset(again), times, memory, submitted.hours_and_gb(plan))
         if dry_run:
-            print_scripts(plan, storage, submitted, wanted, scale)
+            print_scripts(plan, storage, submitted, wanted, scale, report=not only)
         else:
-            confirm_and_submit(plan, storage, submitted, wanted, scale, yes=yes)
+            confirm_and_submit(plan, storage, submitted, wanted, scale, yes=yes, report=not only)
 
 
 def status_command(
     config: ConfigPath,
     settings: Settings = None,
+    only: Only = None,
     as_json: AsJson = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="again every 30 s, until all has ended")
@@ -120,79 +136,70 @@ def status_command(
     """Print how every stage stands and why tasks failed; exit code 3 until all is done."""
     plan, storage = open_experiment(config, settings)
     record = JobRecord(storage.submissions)
-    found = experiment_status(plan, storage, look_up(record))
+    shown = Plan(plan.experiment, tasks_chosen(plan, only or ()))
+
+    def look() -> ExperimentStatus:
+        return experiment_status(plan, storage, look_up(record)).of(shown.by_id)
+
+    found = look()
     if as_json:
         typer.echo(json.dumps(found.as_json(), indent=1))
     else:
         console = wide_console()
         if not watch or not console.is_terminal:
-            console.print(status_view(found, plan, storage))
+            console.print(status_view(found, shown, storage))
         else:
             with Live(
-                status_view(found, plan, storage), console=console, auto_refresh=False
+                status_view(found, shown, storage), console=console, auto_refresh=False
             ) as live:
                 while found.count("running") or found.count("queued"):
                     time.sleep(WATCH_EVERY_S)
-                    found = experiment_status(plan, storage, look_up(record))
-                    live.update(status_view(found, plan, storage), refresh=True)
+                    found = look()
+                    live.update(status_view(found, shown, storage), refresh=True)
     if found.count("done") < len(found.tasks):
         raise typer.Exit(INCOMPLETE)
 
 
-def logs_command(
-    config: ConfigPath,
-    task: Annotated[str, typer.Argument(help="such as train_gan/seed-0/fold-0/labels-01/group-0")],
-    settings: Settings = None,
-    lines: Annotated[int, typer.Option(min=1, help="how many of the last lines")] = 200,
-) -> None:
-    """Print a task's own log, and what its last SLURM job has printed."""
-    plan, storage = open_experiment(config, settings)
-    _check_tasks(plan, [task])
-    record = JobRecord(storage.submissions)
-    element = look_up(record).element(task)
-    files = [storage.files(plan.by_id[task]).task_log]
-    if element:
-        files.append(record.log(element))
-    there = [file for file in files if file.exists()]
-    if not there:
-        raise UserError(f"{task}: has no log yet; it was not started")
-    for file in there:
-        typer.echo(f"==> {file} <==")
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]:
-            typer.echo(line)
-
-
 def cancel_command(
     config: ConfigPath,
-    stage: Annotated[str | None, typer.Argument(help="only this stage, such as train_gan")] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(help="a stage, or parts of tasks' names, such as fold-2/labels-01"),
+    ] = None,
     settings: Settings = None,
+    only: Only = None,
     yes: Yes = False,
 ) -> None:
     """End this experiment's queued and running jobs, and nobody else's."""
     plan, storage = open_experiment(config, settings)
-    if stage is not None and stage not in STAGES:
-        raise UserError(f"{stage}: no such stage; there are {', '.join(STAGES)}")
+    given = [*(tasks or ()), *(only or ())]
     record = JobRecord(storage.submissions)
-    n_jobs = len(_to_cancel(look_up_queue(record), plan, storage, stage))
+    n_jobs = len(_to_cancel(look_up_queue(record), plan, storage, given))
     if not n_jobs:
         typer.echo(
-            f"nothing to cancel: no job of this experiment is queued or running, in {storage.root}"
+            f"nothing to cancel: no job of {', '.join(given) or 'this experiment'} is queued or "
+            f"running, in {storage.root}"
         )
         return
     if not yes:
         typer.confirm(f"cancel {n_jobs} jobs of {storage.root}?", abort=True)
     with record.locked():  # asked again: what was submitted meanwhile is to end too
         submitted = look_up_queue(record)
-        n_jobs = cancel_jobs(record, submitted, _to_cancel(submitted, plan, storage, stage))
+        n_jobs = cancel_jobs(record, submitted, _to_cancel(submitted, plan, storage, given))
     typer.echo(f"cancelled {n_jobs} jobs; gansfer submit starts them again")
 
 
 def _to_cancel(
-    submitted: SubmittedJobs, plan: Plan, storage: Storage, stage: str | None
+    submitted: SubmittedJobs, plan: Plan, storage: Storage, given: Sequence[str]
 ) -> list[str]:
-    """Tasks whose jobs wait, run, or may do so; the last stage first."""
+    """Of the tasks asked for, or of all, those whose jobs wait, run, or may; last stage first."""
     done = plan.by_id.keys() - not_done(plan, storage)
-    return submitted.to_cancel(stage, submitted.lost_sight_of(done))
+    live = submitted.to_cancel(submitted.lost_sight_of(done))
+    if not given:
+        return live
+    # By the record as well: jobs of earlier settings are in no plan any more.
+    chosen = names_chosen({*submitted.last, *plan.by_id}, given)
+    return [task_id for task_id in live if task_id in chosen]
 
 
 def _check_tasks(plan: Plan, task_ids: Collection[str]) -> None:

@@ -74,7 +74,7 @@ class Display:
 
     def _update_bars(self, run: LocalRun) -> None:
         for stage in STAGES:
-            tasks = run.plan.of_stage(stage)
+            tasks = [task for task in run.tasks if task.stage == stage]
             if not tasks:
                 continue
             finished = sum(run.is_finished(task) for task in tasks)
@@ -106,10 +106,10 @@ class Display:
             if task_id in self._printed:
                 continue
             self._printed.add(task_id)
-            done = sum(run.is_finished(task) for task in run.plan.tasks)
+            done = sum(run.is_finished(task) for task in run.tasks)
             word = "done   " if code == DONE else f"exit {code:<2}"
             self.console.print(
-                f"{word} {task_id} ({done} of {len(run.plan.tasks)} tasks done)",
+                f"{word} {task_id} ({done} of {len(run.tasks)} tasks done)",
                 highlight=False,
                 soft_wrap=True,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,13 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from gansfer.errors import UserError
-from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, Settings, open_experiment
+from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, Only, Settings, open_experiment
 from jobs.commands.display import Display
 from jobs.commands.submitting import refuse_outdated
 from jobs.experiment.loading import save_experiment
 from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan
 from jobs.experiment.resources import STAGES
+from jobs.experiment.selection import tasks_chosen, with_needs
 from jobs.slurm.job_record import JobRecord
 from jobs.slurm.submitted_jobs import look_up
 from jobs.store.ledger import Ledger
@@ -46,23 +47,29 @@ def run_command(
         str | None, typer.Option(help="stop after this stage, such as train_gan")
     ] = None,
     settings: Settings = None,
+    only: Only = None,
 ) -> None:
-    """Run the whole experiment on this machine; run again to go on after any stop."""
+    """Run the experiment on this machine; run again to go on after any stop.
+
+    With --only: these tasks, and what they need that is not done; the report is left as it is.
+    """
     from jobs.checking.validation import check_machine, check_packages, check_sources
 
     plan, storage = open_experiment(config, settings)
     experiment = plan.experiment
     check_sources(experiment)
     check_packages(experiment)
-    chosen = plan if until is None else _until(plan, until)
+    chosen = _chosen(plan, storage, until, only)
     n_workers = workers or experiment.run.workers
-    check_machine(experiment, n_workers, {task.stage for task in chosen.tasks})
+    check_machine(experiment, n_workers, {plan.by_id[task].stage for task in chosen})
     # Jobs in a queue read the file that is written here.
     refuse_outdated(plan, storage, look_up(JobRecord(storage.submissions)))
     _remember(experiment, storage)
     console = Console()
     with Display(console) as display:
-        result = run_locally(chosen, storage, workers=n_workers, on_change=display.update)
+        result = run_locally(
+            plan, storage, only=chosen, workers=n_workers, on_change=display.update
+        )
     failures = {task: code for task, code in result.ended.items() if code not in (DONE, STOPPED)}
     for task_id, code in failures.items():
         task = plan.by_id[task_id]
@@ -71,15 +78,20 @@ def run_command(
         killed = f"its process was killed (signal {-code})" if code < 0 else f"exit code {code}"
         log = storage.files(task).task_log
         typer.echo(f"failed  {task_id}: {reason or killed}; see {log}", err=True)
-    unfinished = [task.id for task in chosen.tasks if not result.is_finished(task)]
+    unfinished = [task_id for task_id in chosen if not result.is_finished(plan.by_id[task_id])]
     n_saved = list(result.ended.values()).count(STOPPED)
     stopped = bool(unfinished) and (result.asked_to_stop or n_saved > 0)
     if stopped:
         tasks = "1 task" if n_saved == 1 else f"{n_saved} tasks"
         typer.echo(f"stopped: state of {tasks} saved; run the same command again to go on")
     prepared = all(result.is_finished(task) for task in plan.of_stage("prepare"))
-    if until is None and not stopped and prepared:
+    if until is None and not only and not stopped and prepared:
         _print_results(console, storage, nothing_to_do=not result.ended)
+    elif only and not unfinished:
+        if not result.ended:
+            typer.echo("nothing to do: what --only names is done")
+        else:
+            typer.echo(f"report: as it was; gansfer aggregate {storage.root} makes it anew")
     if failures:
         raise typer.Exit(MISTAKE if MISTAKE in failures.values() else 1)
     if stopped:
@@ -88,10 +100,17 @@ def run_command(
         raise typer.Exit(INCOMPLETE)
 
 
-def plan_command(config: ConfigPath, settings: Settings = None, as_json: AsJson = False) -> None:
-    """Print the stages and tasks, what is done, and what would run and why. Needs no data."""
-    plan, storage = open_experiment(config, settings)
-    ledger = Ledger(plan, storage, sources=True)
+def plan_command(
+    config: ConfigPath, settings: Settings = None, only: Only = None, as_json: AsJson = False
+) -> None:
+    """Print the stages and tasks, what is done, and what would run and why. Needs no data.
+
+    With --only: these tasks, and what they need that is not done.
+    """
+    whole, storage = open_experiment(config, settings)
+    ledger = Ledger(whole, storage, sources=True)
+    chosen = with_needs(whole, tasks_chosen(whole, only or ()), ledger.done)
+    plan = Plan(whole.experiment, tuple(task for task in whole.tasks if task.id in chosen))
     if as_json:
         rows = [
             {
@@ -106,7 +125,7 @@ def plan_command(config: ConfigPath, settings: Settings = None, as_json: AsJson 
         typer.echo(json.dumps(rows, indent=1))
         return
     console = Console()
-    table = Table(title=f"{plan.experiment.name}: {len(plan.tasks)} tasks in {storage.root}")
+    table = Table(title=f"{plan.experiment.name}: {_counted(plan, whole)} in {storage.root}")
     for column in ("stage", "labels", "tasks", "done", "stale", "to do", "needs"):
         table.add_column(column, justify="left" if column in ("stage", "needs") else "right")
     for stage, labels, tasks in plan.arrays():
@@ -175,11 +194,26 @@ def _remember(experiment: Experiment, storage: Storage) -> None:
         ) from None
 
 
-def _until(plan: Plan, stage: str) -> Plan:
-    if stage not in STAGES:
-        raise UserError(f"--until {stage}: no such stage; there are {', '.join(STAGES)}")
-    wanted = STAGES[: STAGES.index(stage) + 1]
-    return Plan(plan.experiment, tuple(task for task in plan.tasks if task.stage in wanted))
+def _counted(plan: Plan, whole: Plan) -> str:
+    n, n_whole = len(plan.tasks), len(whole.tasks)
+    return f"{n} tasks" if n == n_whole else f"{n} of {n_whole} tasks"
+
+
+def _chosen(
+    plan: Plan, storage: Storage, until: str | None, only: Sequence[str] | None
+) -> list[str]:
+    """Ids of the tasks to run, in the plan's order; done ones may be among them."""
+    if until is not None and until not in STAGES:
+        raise UserError(f"--until {until}: no such stage; there are {', '.join(STAGES)}")
+    last = STAGES[-1] if until is None else until
+    wanted = STAGES[: [*STAGES].index(last) + 1]
+    tasks = tuple(task for task in tasks_chosen(plan, only or ()) if task.stage in wanted)
+    if not tasks:
+        raise UserError(f"--until {until}: what --only names comes later; leave one of them out")
+    if not only:
+        return [task.id for task in tasks]
+    chosen = with_needs(plan, tasks, Ledger(plan, storage, sources=True).done)
+    return [task.id for task in plan.tasks if task.id in chosen]
 
 
 def _print_results(console: Console, storage: Storage, *, nothing_to_do: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import typer
 
@@ -12,6 +12,7 @@ from jobs.checking.validation import check_packages, check_sources
 from jobs.commands.status_view import submission_table, wide_console
 from jobs.experiment.loading import save_experiment
 from jobs.experiment.plan import Plan
+from jobs.experiment.selection import tasks_chosen, with_needs
 from jobs.slurm import submission as submit
 from jobs.slurm.arrays import Scale, arrays_to_submit, jobs_needed
 from jobs.slurm.job_record import JobRecord
@@ -77,10 +78,20 @@ def refuse_outdated(plan: Plan, storage: Storage, submitted: SubmittedJobs) -> N
     )
 
 
-def not_done(plan: Plan, storage: Storage) -> set[str]:
-    """Ids of the tasks whose products are missing or stale."""
+def not_done(plan: Plan, storage: Storage, only: Sequence[str] = ()) -> set[str]:
+    """Ids of the tasks whose products are missing or stale.
+
+    Args:
+        plan: the tasks.
+        storage: where their products are.
+        only: beginnings of names: these tasks, and what they need; none: all.
+
+    Raises:
+        UserError: one of the beginnings fits no task.
+    """
     ledger = Ledger(plan, storage, sources=True)
-    return {task.id for task in plan.tasks if not ledger.done(task)}
+    chosen = with_needs(plan, tasks_chosen(plan, only), ledger.done)
+    return {task_id for task_id in chosen if not ledger.done(plan.by_id[task_id])}
 
 
 def confirm_and_submit(
@@ -91,12 +102,13 @@ def confirm_and_submit(
     scale: Scale,
     *,
     yes: bool,
+    report: bool = True,
 ) -> None:
-    """Show what would be submitted, ask, and submit it."""
+    """Show what would be submitted, ask, and submit it; with the report, unless that is left."""
     check_sources(plan.experiment)
     if plan.experiment.cluster.container.image is None:  # the tasks run with this python
         check_packages(plan.experiment)
-    wanted, job_of = _without_unlisted(plan, storage, submitted, wanted)
+    wanted, job_of = _without_unlisted(plan, storage, submitted, wanted, report=report)
     if not wanted:
         typer.echo(f"nothing to submit: {_settled(plan, storage, job_of)}")
         return
@@ -123,7 +135,7 @@ def confirm_and_submit(
 
 
 def _without_unlisted(
-    plan: Plan, storage: Storage, submitted: SubmittedJobs, wanted: set[str]
+    plan: Plan, storage: Storage, submitted: SubmittedJobs, wanted: set[str], *, report: bool
 ) -> tuple[set[str], dict[str, str]]:
     """What is to be submitted, and in which array each task is that is queued or may be.
 
@@ -144,7 +156,9 @@ def _without_unlisted(
             f"gansfer cancel {storage.root}",
             err=True,
         )
-    wanted = _with_report(plan, wanted - unlisted.keys(), {*submitted.waiting, *unlisted})
+    wanted = wanted - unlisted.keys()
+    if report:
+        wanted = _with_report(plan, wanted, {*submitted.waiting, *unlisted})
     jobs = {task_id: submitted.last[task_id][0].job for task_id in unlisted}
     return wanted, submitted.queued | {task_id: job for task_id, job in jobs.items() if job}
 
@@ -165,10 +179,16 @@ def _settled(plan: Plan, storage: Storage, job_of: Mapping[str, str]) -> str:
 
 
 def print_scripts(
-    plan: Plan, storage: Storage, submitted: SubmittedJobs, wanted: set[str], scale: Scale
+    plan: Plan,
+    storage: Storage,
+    submitted: SubmittedJobs,
+    wanted: set[str],
+    scale: Scale,
+    *,
+    report: bool = True,
 ) -> None:
     """The script of each array that would be submitted; job numbers follow the queue's."""
-    wanted, job_of = _without_unlisted(plan, storage, submitted, wanted)
+    wanted, job_of = _without_unlisted(plan, storage, submitted, wanted, report=report)
     if not wanted:
         typer.echo(f"nothing to submit: {_settled(plan, storage, job_of)}")
         return

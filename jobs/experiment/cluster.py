@@ -30,9 +30,9 @@ class ClusterSettings(Settings):
     """A site: how its SLURM wants to be asked. Merged under the experiment from a file."""
 
     partition: str | None = Field(None, description="of stages that name none; so the next four")
-    account: str | None = None
-    qos: str | None = None
-    constraint: str | None = None
+    account: str | None = Field(None, description="who pays, where the site asks")
+    qos: str | None = Field(None, description="quality of service, as the site names it")
+    constraint: str | None = Field(None, description="features of the nodes, such as a100")
     sbatch: dict[str, str | int | bool] = Field(default={}, description="for every stage")
     mail: str | None = Field(None, description="address told of failures and of the report")
     array_parallelism: Count = Field(64, description="tasks of one array that run at once")
@@ -44,14 +44,22 @@ class ClusterSettings(Settings):
     signal_before_end_s: Count = Field(180, description="SIGUSR2 this long before the time limit")
     stage_to_scratch: bool = Field(False, description="copy shards to node-local scratch first")
     setup: tuple[str, ...] = Field((), description="shell lines before each task")
-    container: ContainerSettings = ContainerSettings()
+    container: ContainerSettings = Field(
+        ContainerSettings(), description="the image that tasks run in"
+    )
 
 
 class RunSettings(Settings):
     """How tasks run, which never changes what they compute on a CPU."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    checkpoint_every_s: Positive = 120.0
-    heartbeat_every_s: Positive = 30.0
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="auto: CUDA where there is one"
+    )
+    checkpoint_every_s: Positive = Field(
+        120.0, description="seconds of work that a kill costs at most"
+    )
+    heartbeat_every_s: Positive = Field(
+        30.0, description="seconds between two reports of a task's progress"
+    )
     workers: Count | None = Field(None, description="local processes; None: one a core")
     threads: Count = Field(1, description="torch threads a local process")

@@ -33,15 +33,15 @@ MAX_OUTSIDE_ROI = 0.01
 class PhantomImages(Settings):
     """The built-in cohort: a parametric anatomy with true labels of all subjects."""
 
-    kind: Literal["phantom"]
-    labelled: Count = 30
-    unlabelled: CountOrZero = 120
+    kind: Literal["phantom"] = Field(description="phantom: the built-in cohort")
+    labelled: Count = Field(30, description="subjects with labels")
+    unlabelled: CountOrZero = Field(120, description="subjects without, for the pool")
 
 
 class OasisImages(Settings):
     """OASIS-1 as downloaded: discs with T88_111 volumes, and the cross-sectional table."""
 
-    kind: Literal["oasis"]
+    kind: Literal["oasis"] = Field(description="oasis: OASIS-1 as downloaded")
     discs: str = Field(description="folder that holds disc1, disc2, ...")
     table: str = Field(description="oasis_cross-sectional.csv")
 
@@ -49,13 +49,15 @@ class OasisImages(Settings):
 class BidsImages(Settings):
     """A BIDS dataset: participants.tsv and sub-*/[ses-*/]anat/*_T1w.nii.gz."""
 
-    kind: Literal["bids"]
+    kind: Literal["bids"] = Field(description="bids: a BIDS dataset")
     folder: str = Field(description="folder of participants.tsv")
     pattern: str = Field("*_T1w.nii*", description="the image's name in anat; one must match")
     masks: str | None = Field(
         None, description="derivative with brain masks; None: the images are brain-extracted"
     )
-    mask_pattern: str = "*_mask.nii*"
+    mask_pattern: str = Field(
+        "*_mask.nii*", description="a mask's name in anat; at most one may match"
+    )
     in_common_space: bool = Field(False, description="true: images are not registered")
     template: str | None = Field(
         None, description="brain-extracted image in the common space that images are registered to"
@@ -71,7 +73,7 @@ class BidsImages(Settings):
 class FolderImages(Settings):
     """A plain folder of images with a table: id, image, and what gansfer/readers/folder.py says."""
 
-    kind: Literal["folder"]
+    kind: Literal["folder"] = Field(description="folder: a folder of images with a table")
     folder: str = Field(description="what the table's paths are relative to")
     table: str = Field(description="CSV or TSV, one row a session")
     in_common_space: bool = Field(False, description="true: images are not registered")
@@ -89,23 +91,29 @@ class FolderImages(Settings):
 class EmbeddedLabels(Settings):
     """The images bring their own labels (phantom)."""
 
-    kind: Literal["embedded"] = "embedded"
+    kind: Literal["embedded"] = Field(
+        "embedded", description="embedded: the images bring them (phantom)"
+    )
 
 
 class ChallengeLabels(Settings):
     """The MICCAI 2012/13 multi-atlas labelling challenge, repeats dropped."""
 
-    kind: Literal["challenge"]
-    folder: str
-    protocol: Protocol = "neuromorphometrics"
+    kind: Literal["challenge"] = Field(
+        description="challenge: the MICCAI 2012/13 multi-atlas challenge"
+    )
+    folder: str = Field(description="the challenge's folder, with demographics.csv")
+    protocol: Protocol = Field("neuromorphometrics", description=PROTOCOL_HELP)
 
 
 class BidsLabels(Settings):
     """Manual labels in a BIDS derivative: *_dseg.nii.gz, with their own dseg.tsv or a protocol."""
 
-    kind: Literal["bids"]
+    kind: Literal["bids"] = Field(description="bids: a BIDS derivative")
     folder: str = Field(description="the derivative's folder, with sub-*/[ses-*/]anat")
-    pattern: str = "*_dseg.nii*"
+    pattern: str = Field(
+        "*_dseg.nii*", description="a segmentation's name in anat; at most one may match"
+    )
     protocol: Protocol | None = Field(None, description=f"None: the dseg.tsv; {PROTOCOL_HELP}")
     resample: bool = Field(False, description="bring labels on another grid to the image's")
     max_outside_roi: Fraction = Field(
@@ -116,7 +124,7 @@ class BidsLabels(Settings):
 class TableLabels(Settings):
     """Manual labels in the column `label` of a folder's table."""
 
-    kind: Literal["table"]
+    kind: Literal["table"] = Field(description="table: the column label of the images' table")
     protocol: Protocol = Field(description=PROTOCOL_HELP)
     resample: bool = Field(False, description="bring labels on another grid to the image's")
     max_outside_roi: Fraction = Field(
@@ -127,13 +135,15 @@ class TableLabels(Settings):
 class NoReferences(Settings):
     """No reference segmentations of the whole cohort: no analysis by age and CDR."""
 
-    kind: Literal["none"] = "none"
+    kind: Literal["none"] = Field(
+        "none", description="none: nothing to measure the whole cohort against"
+    )
 
 
 class EmbeddedReferences(Settings):
     """The images bring true labels of every subject (phantom), for measuring only."""
 
-    kind: Literal["embedded"]
+    kind: Literal["embedded"] = Field(description="embedded: the images bring them (phantom)")
 
 
 class FolderReferences(Settings):
@@ -142,19 +152,23 @@ class FolderReferences(Settings):
     `malpem` is `<id>_MALPEM.nii.gz` in MALPEM's numbering; `dseg` any other pattern and protocol.
     """
 
-    kind: Literal["malpem", "dseg"]
-    folder: str
+    kind: Literal["malpem", "dseg"] = Field(
+        description="malpem: <id>_MALPEM.nii.gz; dseg: files of any other pattern and protocol"
+    )
+    folder: str = Field(description="the folder that holds the segmentations")
     pattern: str = Field("{id}*_MALPEM.nii.gz", description="file name, with {id} for the subject")
-    protocol: Protocol = "malpem"
+    protocol: Protocol = Field("malpem", description=PROTOCOL_HELP)
     resample: bool = Field(False, description="bring segmentations on another grid to the image's")
 
 
 class BidsReferences(Settings):
     """A segmentation a session in a BIDS derivative, for measuring only."""
 
-    kind: Literal["bids"]
-    folder: str
-    pattern: str = "*_dseg.nii*"
+    kind: Literal["bids"] = Field(description="bids: a BIDS derivative")
+    folder: str = Field(description="the derivative's folder, with sub-*/[ses-*/]anat")
+    pattern: str = Field(
+        "*_dseg.nii*", description="a segmentation's name in anat; at most one may match"
+    )
     protocol: Protocol | None = Field(None, description=f"None: the dseg.tsv; {PROTOCOL_HELP}")
     resample: bool = Field(False, description="bring segmentations on another grid to the image's")
 
@@ -162,7 +176,7 @@ class BidsReferences(Settings):
 class TableReferences(Settings):
     """A segmentation a session in the column `reference` of a folder's table."""
 
-    kind: Literal["table"]
+    kind: Literal["table"] = Field(description="table: the column reference of the images' table")
     protocol: Protocol = Field(description=PROTOCOL_HELP)
     resample: bool = Field(False, description="bring segmentations on another grid to the image's")
 
@@ -173,7 +187,9 @@ class PropagationReferences(Settings):
     The stand-in for MALPEM where nothing is given: SyN, then joint label fusion.
     """
 
-    kind: Literal["propagation"]
+    kind: Literal["propagation"] = Field(
+        description="propagation: made by a stage from the labelled subjects"
+    )
     # Paper: MALPEM had all 30. From 6 to 12, real brains gained .004 in DSC: more hardly pay.
     atlases: Count = Field(
         12,
@@ -207,11 +223,13 @@ class CohortSpec(CohortSettings):
 
     images: Annotated[
         PhantomImages | OasisImages | BidsImages | FolderImages, Field(discriminator="kind")
-    ]
+    ] = Field(description="the images, by kind")
     labels: Annotated[
         EmbeddedLabels | ChallengeLabels | BidsLabels | TableLabels, Field(discriminator="kind")
-    ] = EmbeddedLabels()
-    references: Annotated[References, Field(discriminator="kind")] = NoReferences()
+    ] = Field(EmbeddedLabels(), description="the labels to learn from, by kind")
+    references: Annotated[References, Field(discriminator="kind")] = Field(
+        NoReferences(), description="segmentations of the whole cohort to measure against, by kind"
+    )
 
     @model_validator(mode="after")
     def _sources_fit(self) -> CohortSpec:

@@ -52,8 +52,8 @@ Ratio = Annotated[str, AfterValidator(in_lowest_terms)]
 class Ablation(Settings):
     """The cell of Table I, in which every phase's slices are tried with and without real data."""
 
-    fold: CountOrZero = 0
-    label_count: Count = 1
+    fold: CountOrZero = Field(0, description="the fold that Table I is computed on")
+    label_count: Count = Field(1, description="its number of labelled subjects")
     ratio: Ratio = Field("2:1", description="real to synthetic in the rows with a plus")
 
 
@@ -71,18 +71,28 @@ class Rival(Settings):
 class GridSettings(Settings):
     """Which cells the experiment has (III.D to III.F)."""
 
-    folds: Annotated[int, Field(ge=2)] = 5
+    folds: Annotated[int, Field(ge=2)] = Field(
+        5, description="parts that the labelled subjects are divided into; each is tested on once"
+    )
     use_folds: tuple[CountOrZero, ...] | None = Field(
         None, description="run only these folds; None: all"
     )
-    label_counts: Annotated[tuple[Count, ...], Field(min_length=1)] = (1, 3, 6, 12, 24)
+    label_counts: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
+        (1, 3, 6, 12, 24), description="numbers N of labelled subjects to train with"
+    )
     group_size: Count = Field(6, description="labelled subjects a GAN is trained on at most")
-    ratios: tuple[Ratio, ...] = ("100:1", "10:1", "2:1", "1:1")
-    ablation: Ablation | None = Ablation()
+    ratios: tuple[Ratio, ...] = Field(
+        ("100:1", "10:1", "2:1", "1:1"), description="arms real:synthetic, in training segments"
+    )
+    ablation: Ablation | None = Field(
+        Ablation(), description="where Table I is computed; null: nowhere"
+    )
     analysis_fold: Literal["auto"] | CountOrZero = Field(
         "auto", description="whose models segment the full cohort; auto: the rule of III.G"
     )
-    seeds: Annotated[tuple[CountOrZero, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[CountOrZero, ...], Field(min_length=1)] = Field(
+        (0,), description="independent repeats of everything that is trained"
+    )
     rival: Literal["auto"] | Rival | None = Field(
         "auto",
         description="label propagation as a rival of the segmenter; auto: where "

@@ -67,7 +67,8 @@ def experiment_schema() -> dict[str, Any]:
     profile = {"type": "string", "description": "file of a site profile, relative to this one"}
     settings = schema["properties"]["cluster"]
     schema["$defs"]["ClusterSettings"]["properties"]["profile"] = profile
-    schema["properties"]["cluster"] = {"anyOf": [{"$ref": settings["$ref"]}, profile]}
+    either = {"anyOf": [{"$ref": settings["$ref"]}, profile]}
+    schema["properties"]["cluster"] = {"description": settings["description"], **either}
     return schema
 
 

@@ -30,22 +30,37 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"  # of a folder and of jobs, witho
 class Experiment(Settings):
     """Everything that one experiment is: the cohort, the grid, the science, the cluster."""
 
-    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    name: Annotated[str, Field(pattern=NAME_PATTERN)] = Field(
+        description="of the run folder and of its jobs: letters, digits, dots, dashes, underscores"
+    )
     storage: str = Field(
         "runs", description="folder that holds <name>/ with every product; relative to this file"
     )
     seed: CountOrZero = Field(0, description="of everything that is drawn")
-    cohort: CohortSpec
-    grid: GridSettings = GridSettings()
-    gan: GanSettings = GanSettings()
-    synthesis: SynthesisSettings = SynthesisSettings()
-    segmenter: SegmenterSettings = SegmenterSettings()
-    analysis: AnalysisSettings = AnalysisSettings()
-    run: RunSettings = RunSettings()
+    cohort: CohortSpec = Field(
+        description="where images, labels and references come from, and how they become shards"
+    )
+    grid: GridSettings = Field(
+        GridSettings(),
+        description="folds, label counts, arms and seeds: which networks are trained",
+    )
+    gan: GanSettings = Field(GanSettings(), description="the GAN and its three phases")
+    synthesis: SynthesisSettings = Field(
+        SynthesisSettings(), description="from generated slices to labelled ones"
+    )
+    segmenter: SegmenterSettings = Field(
+        SegmenterSettings(), description="the 2-D DeepMedic and its training"
+    )
+    analysis: AnalysisSettings = Field(
+        AnalysisSettings(), description="the statistics of the report"
+    )
+    run: RunSettings = Field(RunSettings(), description="how tasks run; changes no result on a CPU")
     resources: dict[StageName, StageResources] = Field(
         default={}, description="by stage; what is not named keeps the stage's default"
     )
-    cluster: ClusterSettings = ClusterSettings()
+    cluster: ClusterSettings = Field(
+        ClusterSettings(), description="the site's SLURM, or the file of a site profile"
+    )
 
     @field_validator("resources", mode="before")
     @classmethod

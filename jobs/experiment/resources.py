@@ -78,14 +78,16 @@ def _hours(given: Any) -> Any:
 class StageResources(Settings):
     """What one task of a stage asks of the scheduler."""
 
-    gpus: CountOrZero = 0
-    cpus: Count = 2
-    memory_gb: Positive = 8.0
-    time_h: Annotated[Positive, BeforeValidator(_hours)] = 4.0
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    constraint: str | None = None
+    gpus: CountOrZero = Field(0, description="GPUs of a task")
+    cpus: Count = Field(2, description="CPU cores of a task")
+    memory_gb: Positive = Field(8.0, description="memory of a task")
+    time_h: Annotated[Positive, BeforeValidator(_hours)] = Field(
+        4.0, description="time limit of a task in hours; 24:00:00 and 1-12:00:00 are read too"
+    )
+    partition: str | None = Field(None, description="instead of the cluster's")
+    account: str | None = Field(None, description="instead of the cluster's")
+    qos: str | None = Field(None, description="instead of the cluster's")
+    constraint: str | None = Field(None, description="instead of the cluster's")
     sbatch: dict[str, str | int | bool] = Field(
         default={},
         description="any further sbatch option, such as {mail-type: END}; time and mem replace "

@@ -21,6 +21,7 @@ from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan, Task
 from jobs.experiment.resources import STAGES
 from jobs.reporting.files import pictures_of, planned_files, quality_of
+from jobs.reporting.stored_segmentations import StoredSegmentations
 from jobs.reporting.training_facts import failed_quality, skipped_updates
 from jobs.reporting.words import dataset_words, pool_rule, reference_rule
 from jobs.store.integrity import products_read, withdraw_damaged
@@ -45,6 +46,7 @@ def write_report(plan: Plan, storage: Storage) -> ReportSummary:
         pictures_of(files),
         quality_of(files),
         files,
+        StoredSegmentations(plan, storage).read,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -26,6 +27,10 @@ class ExperimentStatus:
     def count(self, state: State) -> int:
         """How many tasks are in `state`."""
         return sum(task.state == state for task in self.tasks)
+
+    def of(self, task_ids: Collection[str]) -> ExperimentStatus:
+        """The same of some tasks only."""
+        return replace(self, tasks=tuple(one for one in self.tasks if one.task in task_ids))
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, for scripts."""

@@ -108,8 +108,8 @@ class SubmittedJobs:
             if task_id not in plan.by_id or not self.is_current(plan.by_id[task_id])
         ]
 
-    def to_cancel(self, stage: str | None, unlisted: Collection[str]) -> list[str]:
-        """Tasks that wait or run, or may, of every stage or of one, whatever the plan.
+    def to_cancel(self, unlisted: Collection[str]) -> list[str]:
+        """Tasks that wait or run, or may, whatever the plan.
 
         The last stage first: what waits for the end of others would start when they are cancelled.
         """
@@ -117,7 +117,7 @@ class SubmittedJobs:
         live = [
             (STAGES.index(submission.stage), task_id)
             for task_id, (submission, _) in self.last.items()
-            if (task_id in queued or task_id in unlisted) and stage in (None, submission.stage)
+            if task_id in queued or task_id in unlisted
         ]
         in_order = sorted(live, key=lambda one: one[0])
         return [task_id for _, task_id in reversed(in_order)]

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import wait
@@ -41,6 +41,7 @@ class LocalRun:
         running: when each running task started (monotonic seconds).
         ended: exit code of each task that ended.
         asked_to_stop: a signal ended the run before its time.
+        only: ids of the tasks to run; None: all of the plan.
     """
 
     plan: Plan
@@ -49,6 +50,12 @@ class LocalRun:
     running: dict[str, float] = field(default_factory=dict)
     ended: dict[str, int] = field(default_factory=dict)
     asked_to_stop: bool = False
+    only: Collection[str] | None = None
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks to run, in the plan's order."""
+        return tuple(t for t in self.plan.tasks if self.only is None or t.id in self.only)
 
     def is_finished(self, task: Task) -> bool:
         """The task's products are complete, from before or from now."""
@@ -59,6 +66,7 @@ def run_locally(
     plan: Plan,
     storage: Storage,
     *,
+    only: Collection[str] | None = None,
     workers: int | None = None,
     on_change: Callable[[LocalRun], None] = lambda run: None,
     poll_s: float = 0.5,
@@ -71,6 +79,7 @@ def run_locally(
     Args:
         plan: the tasks.
         storage: where their products are.
+        only: ids of those to run, with what they need that is not done; None: all.
         workers: tasks at a time; None: one a core that this process may use.
         on_change: called at every poll, to show progress.
         poll_s: seconds between two looks at the running tasks.
@@ -79,13 +88,9 @@ def run_locally(
         UserError: the server that tasks are forked from was killed.
     """
     ledger = Ledger(plan, storage, sources=True)
-    run = LocalRun(plan, storage)
-    waiting = []
-    for task in plan.tasks:
-        if ledger.done(task):
-            run.already_done.add(task.id)
-        else:
-            waiting.append(task)
+    run = LocalRun(plan, storage, only=only)
+    run.already_done |= {task.id for task in plan.tasks if ledger.done(task)}
+    waiting = [task for task in run.tasks if task.id not in run.already_done]
     if not waiting:
         return run
     slots = workers or usable_cores()

@@ -15,8 +15,16 @@ from gansfer.report import build
 from gansfer.report.build import ReportSummary, build_report
 from gansfer.report.page.pictures import Picture
 from gansfer.report.tables.results import Meta
+from gansfer.report.viewer.segmentation_section import SegmentedSubject
+from gansfer.report.viewer.shown_subjects import ShownSubject
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
+
+
+def _read_subject(_: ShownSubject) -> SegmentedSubject:
+    label = np.zeros((4, 6, 6), np.uint8)
+    label[1:3, 2:5, 1:5] = 3
+    return SegmentedSubject(np.ones(label.shape, np.float32), label, label, label)
 
 
 class _Reader(HTMLParser):
@@ -27,6 +35,7 @@ class _Reader(HTMLParser):
         self.open: list[str] = []
         self.images: list[str] = []
         self.links: list[str] = []
+        self.figures: list[str] = []
         self.tags: set[str] = set()
         self.text: list[str] = []
 
@@ -38,14 +47,22 @@ class _Reader(HTMLParser):
         if tag == "img":
             assert values.get("alt")
             self.images.append(values["src"] or "")
-        if "href" in values:
+        if tag == "svg" and "role" in values:
+            assert values.get("aria-label")
+        if tag == "figure":
+            self.figures.append(values["id"] or "")
+        if tag == "script":
+            assert not values
+        if tag == "image":
+            assert (values["href"] or "").startswith("data:image/webp;base64,")
+        if tag == "a" and "href" in values:
             self.links.append(values["href"] or "")
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if data.strip() and "style" not in self.open and "head" not in self.open:
+        if data.strip() and not {"style", "head", "script"} & {*self.open}:
             self.text.append(data.strip())
 
 
@@ -65,7 +82,9 @@ def _build(
     labelled: pd.DataFrame,
     *pictures: Picture,
 ) -> tuple[ReportSummary, _Reader]:
-    summary = build_report(folder, metrics, expected, meta, labelled, pictures)
+    summary = build_report(
+        folder, metrics, expected, meta, labelled, pictures, read_subject=_read_subject
+    )
     return summary, _read(summary.index)
 
 
@@ -118,7 +137,15 @@ def test_the_page_holds_all_that_it_shows(whole: tuple[ReportSummary, _Reader]) 
         kind = head.removeprefix("data:image/").removesuffix(";base64")
         begins = {"png": b"\x89PNG", "jpeg": b"\xff\xd8\xff"}[kind]
         assert base64.b64decode(data, validate=True).startswith(begins)
-    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert not page.tags & {"link", "iframe", "object"}
+    viewers = [name for name in page.figures if "-of-12-" in name]
+    assert viewers == [
+        f"fig-n-{labels}-{rank}-of-12-{subject}"
+        for labels in (1, 6)
+        for rank, subject in (("worst", "l11"), ("median", "l06"), ("best", "l00"))
+    ]
+    assert len({*page.figures}) == len(page.figures) == 8 + len(viewers)
+    assert {f"#{name}" for name in page.figures} <= {*page.links}
     assert "url(" not in summary.index.read_text(encoding="utf-8")
     for link in page.links:
         assert link.startswith("#") or (summary.index.parent / link).is_file()

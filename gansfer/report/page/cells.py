@@ -57,7 +57,9 @@ def verdict(row: Row, level: float, n_tests: int) -> tuple[str, str]:
 
 
 def interval(row: Row) -> str:
-    """The bootstrap interval of a difference."""
+    """The bootstrap interval of a difference; of one subject's there is none."""
+    if row["n_subjects"] < 2:
+        return "one subject, no interval"
     return f"{signed(row['low'])} to {signed(row['high'])}"
 
 

@@ -1,16 +1,17 @@
-"""The report as one self-contained HTML page: pictures inside, no script, nothing fetched.
+"""The report as one self-contained HTML page: pictures inside, nothing fetched.
 
 A page consists of sections, a section of parts: tables, images, galleries, terms and bullets. What
 they say is decided in `*_sections.py`. How they look stands in the Jinja2 templates beside this
 file, one for the page and one for each kind of part (`table.html.j2` draws a `Table`), and in the
-style sheet `page.css`.
+style sheet `page.css`. The one script, `slices.js`, moves the sliders of slice viewers; without it
+their middle slices stand there.
 """
 
 from __future__ import annotations
 
-import base64
 import functools
-import struct
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -21,13 +22,9 @@ import jinja2
 from markupsafe import Markup
 
 from gansfer.atomic import write_text
-from gansfer.drawing.style import DPI
-from gansfer.errors import UserError
-from gansfer.report.page.page_picture import compact
+from gansfer.report.page.page_picture import embedded, in_base64
 
 DASH = "\N{EN DASH}"
-_CSS_DPI = 96
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -57,17 +54,55 @@ class Table:
 
 @dataclass(frozen=True)
 class Image:
-    """A PNG to be put into the page; `pdf` is the file of the same picture for print."""
+    """A PNG to be put into the page; `pdf` is the file of the same picture for print.
+
+    `kind` names what pictures of a gallery have in common, where their titles do not.
+    """
 
     path: Path
     title: str
     caption: str
     pdf: str = ""
+    kind: str = ""
 
     @property
     def alt(self) -> str:
         """What the picture shows, for readers who cannot see it."""
-        return self.title.rstrip(".")
+        title = self.title.rstrip(".")
+        return f"{self.kind}: {title}" if self.kind else title
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Slices of one plane below one another, all in voxels of the MR.
+
+    `mr` is a column of tiles (WebP); `outlines` are colours and SVG paths, in half voxels, over
+    such a column for each label map, with gaps between them. A tile is `width` by `height`, with
+    `edge` more rows above and below.
+    """
+
+    plane: str
+    mr: bytes
+    outlines: Sequence[tuple[str, str]]
+    width: int
+    height: int
+    edge: int
+    gap: int
+
+
+@dataclass(frozen=True)
+class SliceViewer:
+    """Slices of a subject on several planes, once for each label map; a slider moves through them.
+
+    `columns` are the label maps' names with a note, `n_slices` are in each strip.
+    """
+
+    title: str
+    caption: str
+    alt: str
+    columns: Sequence[tuple[str, str]]
+    strips: Sequence[Strip]
+    n_slices: int
 
 
 @dataclass(frozen=True)
@@ -75,8 +110,15 @@ class Gallery:
     """Images of one kind: two in a row, or one where `wide`."""
 
     title: str
-    images: Sequence[Image]
+    images: Sequence[Image | SliceViewer]
     wide: bool = False
+
+
+@dataclass(frozen=True)
+class Legend:
+    """Names and their colours."""
+
+    items: Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -96,7 +138,7 @@ class Bullets:
     open: bool = False
 
 
-Part = Table | Image | Gallery | Terms | Bullets
+Part = Table | Image | SliceViewer | Gallery | Legend | Terms | Bullets
 
 
 @dataclass(frozen=True)
@@ -164,31 +206,49 @@ def write_page(path: Path, page: Page) -> None:
     Raises:
         UserError: a picture is no PNG.
     """
-    style = Markup(_file("page.css"))
-    html = _environment().get_template("page.html.j2").render(page=page, style=style, draw=_draw)
+    drawing = _Drawing()
+    body = [[drawing.draw(part) for part in section.parts] for section in page.sections]
+    html = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            page=page,
+            body=body,
+            style=Markup(_file("page.css")),
+            script=Markup(_file("slices.js")) if drawing.has_slider else "",
+        )
+    )
     write_text(path, html)
 
 
-def _draw(part: Part) -> Markup:
-    """A part as HTML, by the template that is named after its class."""
-    more = _embedded(part.path) if isinstance(part, Image) else {}
-    template = _environment().get_template(f"{type(part).__name__.lower()}.html.j2")
-    return Markup(template.render(part=part, draw=_draw, **more))
+class _Drawing:
+    """Draws a page's parts, and gives every figure an anchor of its own.
 
+    Attributes:
+        has_slider: the parts drawn so far need the script.
+    """
 
-def _embedded(path: Path) -> dict[str, Any]:
-    """A PNG as the page holds it: media type, data in base64, width and height in CSS pixels."""
-    content = path.read_bytes()
-    if content[:8] != _PNG_SIGNATURE or len(content) < 24:
-        raise UserError(f"{path}: not a PNG; was it written to the end? Make it again.")
-    width, height = struct.unpack(">II", content[16:24])
-    media, small = compact(content)
-    return {
-        "media": media,
-        "data": base64.b64encode(small).decode("ascii"),
-        "width": round(width * _CSS_DPI / DPI),
-        "height": round(height * _CSS_DPI / DPI),
-    }
+    def __init__(self) -> None:
+        self.has_slider = False
+        self._anchors: Counter[str] = Counter()
+
+    def draw(self, part: Part) -> Markup:
+        """A part as HTML, by the template that is named after its class."""
+        more: dict[str, Any] = {"draw": self.draw}
+        if isinstance(part, Image):
+            more |= embedded(part.path) | {"anchor": self._anchor(part.alt)}
+        if isinstance(part, SliceViewer):
+            more |= {"anchor": self._anchor(part.title), "base64": in_base64}
+            self.has_slider = True
+        template = _environment().get_template(f"{type(part).__name__.lower()}.html.j2")
+        return Markup(template.render(part=part, **more))
+
+    def _anchor(self, title: str) -> str:
+        """A title as an address: letters, digits and dashes; a second of one name gets a number."""
+        name = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+        self._anchors[name] += 1
+        n = self._anchors[name]
+        return f"fig-{name}" if n == 1 else f"fig-{name}.{n}"
 
 
 @functools.cache

@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import struct
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image as Pillow
 
+from gansfer.drawing.style import DPI
+from gansfer.errors import UserError
+
 _MOSTLY_WHITE = 0.5  # lines and text; a table of slices is a third white at most
 _JPEG_QUALITY = 85
+_CSS_DPI = 96
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def embedded(path: Path) -> dict[str, Any]:
+    """A PNG as the page holds it: media type, data in base64, width and height in CSS pixels.
+
+    Raises:
+        UserError: it is no PNG.
+    """
+    content = path.read_bytes()
+    if content[:8] != _PNG_SIGNATURE or len(content) < 24:
+        raise UserError(f"{path}: not a PNG; was it written to the end? Make it again.")
+    width, height = struct.unpack(">II", content[16:24])
+    media, small = compact(content)
+    return {
+        "media": media,
+        "data": in_base64(small),
+        "width": round(width * _CSS_DPI / DPI),
+        "height": round(height * _CSS_DPI / DPI),
+    }
+
+
+def in_base64(content: bytes) -> str:
+    """As a data address has it."""
+    return base64.b64encode(content).decode("ascii")
 
 
 def compact(png: bytes) -> tuple[str, bytes]:

@@ -18,7 +18,6 @@ Kind = Literal[
     "rejected",
     "nearest",
     "losses",
-    "segmentations",
 ]
 
 # kind -> heading, what one sees.
@@ -48,10 +47,6 @@ _KINDS: dict[Kind, tuple[str, str]] = {
     "nearest": (
         "Generated slices nearest to a real one",
         "The retained slices nearest to any slice that the GAN saw, each above that slice.",
-    ),
-    "segmentations": (
-        "Segmentations of test subjects",
-        "Reference, baseline and augmented.",
     ),
     "cohort": ("The cohort", "Middle slices of each subject after preprocessing."),
     "losses": ("Training curves", "Against images shown; bands are levels of the ladder."),
@@ -108,7 +103,6 @@ def picture_sections(pictures: Sequence[Picture], analysis_fold: int | None) -> 
             "What the generator draws",
             ("samples", "latents", "embedding", "postprocessing", "rejected", "nearest"),
         ),
-        ("Segmentations", ("segmentations",)),
         ("Cohort and training", ("cohort", "losses")),
     ):
         galleries = [
@@ -142,5 +136,7 @@ def _gallery(kind: str, pictures: Sequence[Picture], analysis_fold: int | None) 
         chosen.setdefault((picture.labels or 0, picture.phase or 0, picture.title), picture)
     heading, caption = _KINDS[here[0].kind]
     more = f" ({len(chosen)} of {len(here)} shown)" if len(here) > len(chosen) else ""
-    images = [Image(one.path, f"{one.name}.", caption) for _, one in sorted(chosen.items())]
+    images = [
+        Image(one.path, f"{one.name}.", caption, kind=heading) for _, one in sorted(chosen.items())
+    ]
     return Gallery(heading + more, images, wide=kind not in _NARROW)

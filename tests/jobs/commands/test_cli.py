@@ -242,8 +242,8 @@ def test_the_memory_of_stages_that_do_not_run_here_is_no_hindrance(
     assert "note: tiny: 2 tasks of train_gan side by side need about " in asked.out
     assert gansfer("run", trial.config).code == 2
 
-    def chosen(plan: Plan, *args: object, **more: object) -> None:
-        raise UserError(f"would run {[task.id for task in plan.tasks]}")
+    def chosen(plan: Plan, *args: object, only: list[str], **more: object) -> None:
+        raise UserError(f"would run {only}")
 
     monkeypatch.setattr("jobs.commands.local_cli.run_locally", chosen)
     asked = gansfer("run", trial.config, "--until", "prepare")

@@ -276,7 +276,7 @@ def test_cancel_ends_only_the_stage_asked_for(slurm: StandIn) -> None:
         slurm.cancelled.read_text().split()[0] == "12"
         and slurm.cancelled.read_text().split()[-1] == "1"
     )
-    assert "no such stage" in slurm("cancel", "synthesize", "--yes", fails=2)
+    assert "there are synthesise, synth" in slurm("cancel", "synthesize", "--yes", fails=2)
 
 
 def test_an_array_cancelled_before_it_started_is_one_record_for_all_its_tasks(

@@ -237,3 +237,69 @@ def test_two_tasks_that_find_one_input_damaged_are_both_run_again(tmp_path: Path
     assert _to_repeat(baseline, run, ledger, repeated) == []
     run.ended[SYNTHETIC] = 1
     assert _to_repeat(trial.task(SYNTHETIC), run, ledger, repeated) == []
+
+
+def test_only_what_is_asked_for_runs_once_what_it_needs_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = Trial.make(tmp_path)
+    trial.pretend("prepare", GAN)
+    begun: list[str] = []
+
+    class Pretended:
+        """A process that ends at once, its task done."""
+
+        sentinel, exitcode = 0, 0
+
+        def __init__(self, *, target: object, args: tuple[str, str], name: str) -> None:
+            self.name = name
+
+        def start(self) -> None:
+            begun.append(self.name)
+
+        def is_alive(self) -> bool:
+            return False
+
+        def join(self) -> None:
+            pass
+
+        def terminate(self) -> None:
+            pass
+
+    monkeypatch.setattr(
+        "jobs.worker.pool._fork_server", lambda threads: SimpleNamespace(Process=Pretended)
+    )
+    monkeypatch.setattr("jobs.worker.pool.wait", lambda *args, **more: None)
+    only = [RATIO, SYNTHESISE, "aggregate"]
+    run = run_locally(trial.plan, trial.storage, only=only, workers=1)
+    assert begun == [SYNTHESISE, RATIO, "aggregate"]
+    assert {task.id for task in run.tasks} == set(only)
+    assert all(run.is_finished(task) for task in run.tasks)
+
+
+def test_a_run_of_some_tasks_leaves_the_report_as_it_is(
+    tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked_for: list[str] = []
+
+    def pretended(plan: Plan, storage: Storage, *, only: list[str], **how: object) -> LocalRun:
+        asked_for[:] = only
+        return LocalRun(plan, storage, ended=dict.fromkeys(only, 0), only=only)
+
+    monkeypatch.setattr(jobs.commands.local_cli, "run_locally", pretended)
+    trial = Trial.make(tmp_path)
+    trial.pretend("prepare")
+    ratio = RATIO.partition("/")[2].replace("seed-0/", "")
+    asked = gansfer("run", trial.config, "--only", f"train_segmenter/{ratio}")
+    assert asked_for == [GAN, SYNTHESISE, RATIO]
+    assert (asked.code, asked.err) == (0, "")
+    assert asked.out == (
+        f"report: as it was; gansfer aggregate {trial.storage.root} makes it anew\n"
+    )
+    gansfer("run", trial.config, "--only", "fold-0", "--until", "train_gan")
+    assert asked_for == [GAN]
+    asked = gansfer("run", trial.config, "--only", "baseline", "--until", "train_gan")
+    assert asked.err == (
+        "error: --until train_gan: what --only names comes later; leave one of them out\n"
+    )
+    assert asked.code == 2

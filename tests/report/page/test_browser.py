@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
@@ -21,11 +19,11 @@ from gansfer.report.figures.seed_figure import seed_figure
 from gansfer.report.page.pictures import Picture
 from gansfer.report.tables.results import Meta, Results
 from gansfer.structures import PAPER_STRUCTURES
+from tests.report.browser import DARK, needs_chromium, run_chromium
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium (Debian: chromium)")
+pytestmark = needs_chromium
 LAPTOP_PX = 1366
-NARROW_PX = 500  # no narrower without a screen; the narrow layout begins at 640
+NARROW_PX = 390  # of a telephone
 
 # First in the page, so that no error escapes it; what it found is left in the page's title.
 PROBE = """<script>
@@ -37,7 +35,7 @@ addEventListener("unhandledrejection", (event) => errors.push(String(event.reaso
 addEventListener("load", () => {
   const wide = [...document.querySelectorAll("main *")].filter(
     (one) => !one.closest(".scroll") && one.getBoundingClientRect().right > innerWidth + 1);
-  document.title = JSON.stringify({
+  parent.postMessage(JSON.stringify({
     errors,
     pictures: [...document.images].map((one) => [one.alt, one.naturalWidth]),
     page_px: document.documentElement.scrollWidth,
@@ -46,7 +44,8 @@ addEventListener("load", () => {
     clipped: [...document.querySelectorAll(".scroll")].filter(
       (one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.textContent.slice(0, 60)),
     first_line: document.body.innerText.split("\\n")[0],
-  });
+    paper: getComputedStyle(document.body).backgroundColor,
+  }), "*");
 });
 </script>"""
 
@@ -62,33 +61,22 @@ class Seen:
     wide: list[str]
     clipped: list[str]
     first_line: str
+    paper: str
 
 
-def run_chromium(home: Path, page: Path, *options: str) -> str:
-    """Open `page` in a browser without a window; what it prints."""
-    assert CHROMIUM is not None
-    command = [
-        CHROMIUM,
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        f"--user-data-dir={home / 'profile'}",
-        "--virtual-time-budget=5000",
-        *options,
-        page.as_uri(),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    return done.stdout
+# A browser's window is no narrower than 500 px; a frame in it is, and tells what it found.
+FRAME = """<script>addEventListener("message", (told) => { document.title = told.data; });</script>
+<iframe src="probed.html" width="%d" height="900" style="border: 0"></iframe>"""
 
 
-def look_at(home: Path, html: str, width_px: int = LAPTOP_PX) -> Seen:
-    """Open a page with the probe in it."""
-    page = home / "probed.html"
-    page.write_text(html.replace("<head>", "<head>" + PROBE, 1), encoding="utf-8")
-    dom = run_chromium(home, page, f"--window-size={width_px},900", "--dump-dom")
+def look_at(home: Path, html: str, width_px: int = LAPTOP_PX, *options: str) -> Seen:
+    """Open a page with the probe in it, in a frame of this width."""
+    (home / "probed.html").write_text(html.replace("<head>", "<head>" + PROBE, 1), encoding="utf-8")
+    frame = home / "frame.html"
+    frame.write_text("<title></title>" + FRAME % width_px, encoding="utf-8")
+    dom = run_chromium(home, frame, "--window-size=1600,1000", "--dump-dom", *options)
     title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)
-    assert title is not None, "the browser showed no page"
+    assert title is not None and title[1], "the browser showed no page"
     return Seen(**json.loads(unescape(title[1])))
 
 
@@ -157,7 +145,15 @@ def test_the_page_fits_a_narrow_window(html: str, tmp_path: Path) -> None:
     assert seen.errors == []
     assert seen.window_px == NARROW_PX
     assert seen.page_px <= NARROW_PX
-    assert seen.wide == []  # tables scroll in their own boxes
+    assert seen.wide == []  # tables and pictures scroll in their own boxes
+
+
+@pytest.mark.parametrize(("options", "paper"), [((), 255), ((DARK,), 20)])
+def test_the_page_is_dark_where_the_browser_asks_for_it(
+    html: str, tmp_path: Path, options: tuple[str, ...], paper: int
+) -> None:
+    seen = look_at(tmp_path, html, LAPTOP_PX, *options)
+    assert seen.paper.startswith(f"rgb({paper}, ")
 
 
 def test_the_page_prints(page: Path, tmp_path: Path) -> None:

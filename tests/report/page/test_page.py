@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
@@ -62,6 +63,9 @@ def test_every_part_is_drawn_and_escaped(tmp_path: Path) -> None:
     assert '<td class="strong">0.5<small>n = 3</small></td>' in html
     assert '<tr class="better">' in html and "<td>better &lt;</td>" in html
     assert html.count("data:image/png;base64,") == 2
+    assert re.findall(r'<figure id="([^"]*)"', html) == ["fig-a-picture", "fig-a-picture.2"]
+    assert 'href="#fig-a-picture.2"' in html
+    assert "<script" not in html  # nothing that needs one
     assert 'width="19" height="13"' in html  # 150 dots an inch on a page of 96
     assert html.index("Complete: all.") < html.index("<h1>Title</h1>")
 

@@ -1,0 +1,1 @@
+"""Segmentations to look at: which subjects, drawn as slices that a slider moves through."""
