@@ -85,6 +85,7 @@ STOREYS = (
     "jobs/stages",
     "jobs/worker",
     "jobs/checking",
+    "jobs/starting",
     "jobs/slurm",
     "jobs/application",
     "jobs/commands",
@@ -116,6 +117,7 @@ CALLS: dict[str, set[str]] = {
     },
     "jobs/worker": set(),
     "jobs/checking": {"cohort", "drawing", "gan", "segmentation"},
+    "jobs/starting": {"readers", "readers/files"},
     "jobs/slurm": set(),
     "jobs/application": {
         "application",

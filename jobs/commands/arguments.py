@@ -33,10 +33,13 @@ Settings = Annotated[
 
 def _beginnings(context: typer.Context) -> list[str]:
     """What --only may be, for a shell that completes it."""
+    config = next((one for one in (context.params.get("config"), *context.args) if one), None)
+    if config is None:
+        return []
     try:
-        plan, _ = open_experiment(Path(context.params["config"]), context.params.get("settings"))
-    except (UserError, KeyError, TypeError):
-        return []  # no experiment is named yet, or it cannot be read
+        plan, _ = open_experiment(Path(config), context.params.get("settings"))
+    except UserError:
+        return []  # a shell that completes has no place for it; the command will say it
     found = {"/".join(task.cell.parts[:depth]) for task in plan.tasks for depth in range(1, 6)}
     return sorted({*(task.stage for task in plan.tasks), *found} - {""})
 

@@ -11,7 +11,15 @@ import typer
 
 import gansfer
 from gansfer.errors import UserError, not_permitted
-from jobs.commands import cluster_cli, experiment_cli, local_cli, logs_cli, product_cli, segment_cli
+from jobs.commands import (
+    cluster_cli,
+    experiment_cli,
+    init_cli,
+    local_cli,
+    logs_cli,
+    product_cli,
+    segment_cli,
+)
 from jobs.worker.run import MISTAKE
 
 app = typer.Typer(
@@ -20,7 +28,15 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="GANsfer Learning: segment medical images with almost no labels, as a batch job.",
 )
-for _commands in (local_cli, experiment_cli, cluster_cli, logs_cli, product_cli, segment_cli):
+for _commands in (
+    init_cli,
+    local_cli,
+    experiment_cli,
+    cluster_cli,
+    logs_cli,
+    product_cli,
+    segment_cli,
+):
     _commands.register(app)
 # What a login node may lack; pyproject.toml's extra `run` has all of them.
 _SCIENTIFIC = {

@@ -381,3 +381,37 @@ def test_a_mistyped_setting_is_refused_by_every_command(
         f"error: {config} --set gan.phse_2.images=1: gan.phse_2 is not a setting; did you mean "
         "'phase_2'?\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("gansfer pl", ["plan"]),
+        ("gansfer plan CONFIG --only train", ["train_gan", "train_segmenter"]),
+        (
+            "gansfer plan CONFIG --only seed-0/fold-0/labels-01/sy",
+            ["seed-0/fold-0/labels-01/syn"],
+        ),
+        ("gansfer plan nowhere.yaml --only train", []),
+    ],
+)
+def test_a_shell_completes_commands_and_names_of_tasks(
+    tmp_path: Path, words: str, told: list[str]
+) -> None:
+    words = words.replace("CONFIG", str(Trial.make(tmp_path).config))
+    ran = subprocess.run(
+        [sys.executable, "-c", "from jobs.commands.cli import app; app(prog_name='gansfer')"],
+        env={
+            **os.environ,
+            "_GANSFER_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        },
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    found = ran.stdout.split()
+    assert len(found) == len(told), (ran.stdout, ran.stderr)
+    assert all(one.startswith(start) for one, start in zip(found, told, strict=True))
