@@ -31,7 +31,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed jobs/image/requirements-propagation.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[run,test]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[run,tensorboard,test]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r jobs/image/requirements-propagation.txt
 	touch $@
 

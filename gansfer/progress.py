@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,6 +29,14 @@ class Watch(Protocol):
     def stopping(self) -> bool:
         """True when the work should save its state and raise `StopRequested`."""
 
+    def record(self, values: Mapping[str, object]) -> None:
+        """Be shown what a training has measured; it keeps records of its own.
+
+        Args:
+            values: "images" shown or "step" say when; numbers (None: none there) and pictures (the
+                path of a PNG) by name; "phase" where there are phases.
+        """
+
 
 @dataclass(frozen=True)
 class Share:
@@ -53,6 +62,10 @@ class Share:
         """As the whole."""
         return self.watch.stopping()
 
+    def record(self, values: Mapping[str, object]) -> None:
+        """As the whole."""
+        self.watch.record(values)
+
 
 class Silent:
     """A watch that shows nothing and never stops."""
@@ -63,3 +76,6 @@ class Silent:
     def stopping(self) -> bool:
         """Never stop."""
         return False
+
+    def record(self, values: Mapping[str, object]) -> None:
+        """Show it to nobody."""

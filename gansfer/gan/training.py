@@ -53,6 +53,7 @@ def train(gan: Gan, schedule: Schedule, *, store: CheckpointStore, watch: Watch)
             watch.report(step, schedule.n_steps, "updates", _note(gan, moment))
             if record_is_due(moment):
                 gan.records.append(take_record(gan, moment, step))
+                watch.record({**gan.records[-1], **_learning_rates(gan)})
                 _refuse_skipping(gan, schedule, moment, step)
             save_if_due(gan, step, store, watch, finished=step == schedule.n_steps)
 
@@ -80,6 +81,12 @@ def take_record(gan: Gan, moment: Moment, step: int) -> dict[str, Any]:
         record[f"skipped_{name}"] = int(gan.skipped[name].item())
     gan.sums.clear()
     return record
+
+
+def _learning_rates(gan: Gan) -> dict[str, float]:
+    optimisers = {"generator": gan.optimiser}
+    optimisers |= {name: critic.optimiser for name, critic in gan.critics.items()}
+    return {f"learning_rate_{name}": one.param_groups[0]["lr"] for name, one in optimisers.items()}
 
 
 def _refuse_skipping(gan: Gan, schedule: Schedule, moment: Moment, step: int) -> None:

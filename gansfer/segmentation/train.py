@@ -97,6 +97,7 @@ def train_segmenter(
         run.n_synthetic += int(from_synthetic_n[rows].sum())
         if batch == batches - 1:
             run.close_subepoch(subepoch, rate)
+            watch.record(run.records[-1])
         watch.report(run.iteration, n_iterations, "iterations", run.note())
         if run.iteration < n_iterations and watch.stopping():
             store.save(run.iteration, run.state())

@@ -19,6 +19,7 @@ from jobs.experiment.model import Experiment
 from jobs.experiment.resources import STAGES
 from jobs.store.processes import usable_cores
 from jobs.store.storage import Storage
+from jobs.worker.live_events import check_tensorboard
 
 # What every task imports, sooner or later; pyproject.toml's extra `run` has their versions.
 _PACKAGES = ("torch", "numpy", "scipy", "h5py", "SimpleITK", "skimage", "sklearn", "pandas")
@@ -159,6 +160,8 @@ def _without_references(experiment: Experiment) -> Experiment:
 def check_packages(experiment: Experiment) -> None:
     """Raise a UserError if tasks that run with this python will lack a package."""
     lines = _lacking_here() + _lacking_for_propagation(experiment)
+    if experiment.run.tensorboard:
+        lines += _lacking_tensorboard()
     if lines:
         raise UserError("\n".join(lines))
 
@@ -182,6 +185,14 @@ def _lacking_for_propagation(experiment: Experiment) -> list[str]:
         f"{asks}: label propagation needs antspyx, which is not installed here; install it "
         "with pip install --no-deps -r jobs/image/requirements-propagation.txt"
     ]
+
+
+def _lacking_tensorboard() -> list[str]:
+    try:
+        check_tensorboard()
+    except UserError as error:
+        return [str(error)]
+    return []
 
 
 def check_machine(

@@ -63,3 +63,6 @@ class RunSettings(Settings):
     )
     workers: Count | None = Field(None, description="local processes; None: one a core")
     threads: Count = Field(1, description="torch threads a local process")
+    tensorboard: bool = Field(
+        False, description="trainings also write TensorBoard events, to <run folder>/tensorboard"
+    )

@@ -8,7 +8,7 @@ revision=$2
 export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
 python3 -m venv /opt/gansfer
-/opt/gansfer/bin/pip install --constraint "$source/constraints.txt" "$source[run]"
+/opt/gansfer/bin/pip install --constraint "$source/constraints.txt" "$source[run,tensorboard]"
 # References by label propagation; its pins stand in the file.
 /opt/gansfer/bin/pip install --no-deps --requirement "$source/jobs/image/requirements-propagation.txt"
 

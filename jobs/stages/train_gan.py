@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +60,9 @@ class _InPhase:
 
     def stopping(self) -> bool:
         return self.watch.stopping()
+
+    def record(self, values: Mapping[str, object]) -> None:
+        self.watch.record({**values, "phase": self.phase})
 
 
 def train_gan(context: Context) -> Outcome:
@@ -175,6 +178,8 @@ def _write_phase(
     write_json_lines(files.log, result.records)
     loss_curves(files.picture("losses"), result.records)
     variety = _write_samples(context, phase, result.generator_weights, code, labelling)
+    images = result.records[-1]["images"] if result.records else 0
+    _InPhase(context.watch, phase).record({"images": images, "samples": files.picture("samples")})
     write_json(files.facts, {"skipped_updates": result.skipped_updates, "variety": variety})
     digests = file_digests(files.folder, [path.name for path in (*weights, files.facts)])
     write_json(files.identity, {"identity": identity, "phase": phase, "files": digests})

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from safetensors.torch import save_file
 
 from gansfer.atomic import replacing, write_json_lines
@@ -50,6 +52,8 @@ def train_segmenter(context: Context) -> Outcome:
     label_nzhw = segment_subjects(context, cohort, result.state, test_ids)
     truth_nzhw = cohort.labels(test_ids)
     products = write_results(context, cohort, test_ids, label_nzhw, list(truth_nzhw), surfaces=True)
+    measured = _test_dice(context.files.metrics)
+    context.watch.record({"step": result.records[-1]["step"], **measured})
     store.clear()
     remove_parts(context.files.folder)
     facts = {
@@ -60,6 +64,13 @@ def train_segmenter(context: Context) -> Outcome:
         "achieved_real_per_synthetic": result.achieved_real_per_synthetic,
     }
     return Outcome((*context.files.relative(context.files.model), *products), facts)
+
+
+def _test_dice(path: Path) -> dict[str, float]:
+    """Mean Dice of the test subjects by structure, as TensorBoard names it, from a metric file."""
+    table = pd.read_csv(path, dtype={"subject": str, "structure": str})
+    means = table[table["metric"] == "dsc"].groupby("structure")["value"].mean()
+    return {f"test_dice/{structure}": float(mean) for structure, mean in means.dropna().items()}
 
 
 def _write_log(context: Context, records: list[dict[str, Any]]) -> None:

@@ -71,6 +71,10 @@ class Storage:
         """Every file that the task leaves."""
         return TaskFiles(self.folder(task))
 
+    def events(self, task: Task) -> Path:
+        """Folder of what TensorBoard shows of the task."""
+        return self.root.joinpath("tensorboard", _FOLDERS[task.stage], *task.cell.parts)
+
     def read_manifest(self, task: Task) -> dict[str, Any] | None:
         """The task's manifest, or None where there is none that is whole."""
         manifest = _read_json(self.files(task).manifest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +47,9 @@ class Heartbeat:
     def stopping(self) -> bool:
         """A signal asked the task to save its state and leave."""
         return self.stop.is_set()
+
+    def record(self, values: Mapping[str, object]) -> None:
+        """What was measured is no part of the state."""
 
     def beat(self, **changes: Any) -> None:
         """Write the state now."""

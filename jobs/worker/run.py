@@ -23,7 +23,7 @@ from types import FrameType
 
 from gansfer.atomic import remove_leftovers
 from gansfer.errors import UserError, not_permitted
-from gansfer.progress import StopRequested
+from gansfer.progress import StopRequested, Watch
 from jobs.experiment.loading import load_experiment
 from jobs.experiment.plan import Plan, Task, make_plan
 from jobs.store import lock
@@ -33,6 +33,7 @@ from jobs.store.ledger import Ledger
 from jobs.store.manifest import build_manifest, slurm_job_id
 from jobs.store.storage import Storage
 from jobs.worker.heartbeat import Heartbeat
+from jobs.worker.live_events import LiveEvents
 
 DONE, FAILED, MISTAKE, BLOCKED, BUSY, STOPPED = 0, 1, 2, 4, lock.BUSY, 75
 
@@ -137,8 +138,9 @@ def _run_watched(
         from jobs.stages.dispatch import Context, run_stage
 
         image = running_image_digest(storage)
-        context = Context(plan, storage, task, heartbeat)
-        outcome = run_stage(context)
+        with _watching(plan, storage, task, heartbeat) as watch:
+            context = Context(plan, storage, task, watch)
+            outcome = run_stage(context)
         manifest = build_manifest(
             task,
             storage.folder(task),
@@ -169,6 +171,16 @@ def _run_watched(
     heartbeat.end(state="done")
     _log.info("%s: done in %.1f s", task.id, time.monotonic() - started_s)
     return DONE
+
+
+@contextmanager
+def _watching(plan: Plan, storage: Storage, task: Task, heartbeat: Heartbeat) -> Iterator[Watch]:
+    """Who is told of the task's progress: the heartbeat, and TensorBoard where it is wanted."""
+    if not plan.experiment.run.tensorboard:
+        yield heartbeat
+        return
+    with LiveEvents(heartbeat, storage.events(task)) as watch:
+        yield watch
 
 
 def _damaged_input(plan: Plan, storage: Storage, task: Task, ledger: Ledger) -> str | None:

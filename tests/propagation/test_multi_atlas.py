@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gansfer.errors import UserError
-from gansfer.progress import StopRequested
+from gansfer.progress import Silent, StopRequested
 from gansfer.propagation.multi_atlas import fuse_labels, propagate, warp_atlas
 
 os.environ.setdefault("ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS", "1")  # read when ants is loaded
@@ -48,9 +48,7 @@ def test_atlases_of_another_shape_are_refused() -> None:
         propagate(image_zhw, image_zhw[None][:0], label_zhw[None][:0], SPACING_MM)
 
 
-class _Stopping:
-    def report(self, done: int, total: int, unit: str, note: str = "") -> None: ...
-
+class _Stopping(Silent):
     def stopping(self) -> bool:
         return True
 

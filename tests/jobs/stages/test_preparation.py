@@ -12,7 +12,7 @@ from scipy import ndimage
 from gansfer.cohort.shards import Cohort
 from gansfer.errors import UserError
 from gansfer.preprocessing import bias
-from gansfer.progress import StopRequested
+from gansfer.progress import Silent, StopRequested
 from jobs.experiment.loading import parse_experiment, save_experiment
 from jobs.experiment.plan import Plan, make_plan
 from jobs.inputs.sources import make_source
@@ -120,14 +120,11 @@ def test_a_template_with_a_skull_is_refused(tmp_path: Path) -> None:
         cohort_template(cohort, None, ())  # type: ignore[arg-type]
 
 
-class Signalled:
+class Signalled(Silent):
     """A watch on a task that a signal has reached, or has not."""
 
     def __init__(self, stopping: bool) -> None:
         self._stopping = stopping
-
-    def report(self, done: int, total: int, unit: str, note: str = "") -> None:
-        pass
 
     def stopping(self) -> bool:
         return self._stopping

@@ -73,6 +73,9 @@ class _Paced:
     def stopping(self) -> bool:
         return self.watch.stopping()
 
+    def record(self, *args: Any, **kwargs: Any) -> None:
+        self.watch.record(*args, **kwargs)
+
 
 _planted = _read()
 Context: type[Any]
