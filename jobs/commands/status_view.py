@@ -57,19 +57,24 @@ def status_view(status: ExperimentStatus, plan: Plan, storage: Storage) -> Rende
 def submission_table(plan: Plan, arrays: Sequence[Array], queued: Collection[str]) -> Table:
     """What would be submitted, with what it asks for and what it costs at most."""
     gpu_hours = sum(array.gpu_hours for array in arrays)
-    columns = ("stage", "labels", "tasks", "queued", "each", "time", "GPU-hours")
+    columns = ("stage", "labels", "jobs", "tasks", "queued", "each", "time", "GPU-hours")
     table = _table(f"{plan.experiment.name}: at most {gpu_hours:,.1f} GPU-hours", columns)
-    for array in arrays:
-        ask = array.ask
+    alike: dict[tuple[str, int | None, float, float], list[Array]] = {}
+    for array in arrays:  # of all folds together
+        key = (array.stage, array.labels, array.ask.time_h, array.ask.memory_gb)
+        alike.setdefault(key, []).append(array)
+    for (stage, labels, time_h, memory_gb), ones in alike.items():
+        ask, hours = ones[0].ask, sum(array.gpu_hours for array in ones)
         gpus = f"{ask.gpus} GPU, " if ask.gpus else ""
         table.add_row(
-            array.stage,
-            "" if array.labels is None else str(array.labels),
-            str(len(array.tasks)),
-            str(_n_queued(plan, array, queued) or ""),
-            f"{gpus}{ask.cpus} CPU, {ask.memory_gb:g} GB",
-            f"{ask.time_h:g} h" if ask.time_h >= 1 else f"{ask.time_h * 60:.0f} min",
-            f"{array.gpu_hours:,.1f}" if array.gpu_hours else "",
+            stage,
+            "" if labels is None else str(labels),
+            str(len(ones)),
+            str(sum(len(array.tasks) for array in ones)),
+            str(_n_queued(plan, stage, labels, queued) or ""),
+            f"{gpus}{ask.cpus} CPU, {memory_gb:g} GB",
+            f"{time_h:g} h" if time_h >= 1 else f"{time_h * 60:.0f} min",
+            f"{hours:,.1f}" if hours else "",
         )
     return table
 
@@ -92,13 +97,10 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     return table
 
 
-def _n_queued(plan: Plan, array: Array, queued: Collection[str]) -> int:
-    return sum(
-        task.id in queued
-        for stage, labels, tasks in plan.arrays()
-        if (stage, labels) == (array.stage, array.labels)
-        for task in tasks
-    )
+def _n_queued(plan: Plan, stage: str, labels: int | None, queued: Collection[str]) -> int:
+    """Of the stage; of one label count where one is given."""
+    tasks = plan.of_stage(stage)
+    return sum(task.id in queued for task in tasks if labels in (None, task.cell.labels))
 
 
 def _counted(ones: Sequence[TaskStatus], state: str) -> Text:

@@ -14,7 +14,7 @@ from jobs.experiment.loading import save_experiment
 from jobs.experiment.plan import Plan
 from jobs.experiment.selection import tasks_chosen, with_needs
 from jobs.slurm import submission as submit
-from jobs.slurm.arrays import Scale, arrays_to_submit, jobs_needed
+from jobs.slurm.arrays import Scale, arrays_to_submit, jobs_before
 from jobs.slurm.job_record import JobRecord
 from jobs.slurm.submitted_jobs import SubmittedJobs, look_up
 from jobs.store.ledger import Ledger
@@ -196,9 +196,8 @@ def print_scripts(
     wide_console(stderr=True).print(submission_table(plan, arrays, set(job_of)))
     first = 1 + max(map(int, job_of.values()), default=0)
     for number, array in enumerate(arrays, start=first):
-        after = jobs_needed(array.tasks, job_of)
+        after = jobs_before(array.tasks, plan, job_of)
         job_of |= dict.fromkeys((task.id for task in array.tasks), str(number))
-        labels = "" if array.labels is None else f".labels-{array.labels:02d}"
-        name = f"{plan.experiment.name}.{array.stage}{labels}"
+        name = f"{plan.experiment.name}.{array.name}"
         typer.echo(f"# job {number}: {', '.join(task.id for task in array.tasks)}")
         typer.echo(submit.script_for(array, name, after, plan.experiment, storage))

@@ -36,6 +36,11 @@ class ClusterSettings(Settings):
     sbatch: dict[str, str | int | bool] = Field(default={}, description="for every stage")
     mail: str | None = Field(None, description="address told of failures and of the report")
     array_parallelism: Count = Field(64, description="tasks of one array that run at once")
+    max_gpus: Count | None = Field(
+        None,
+        description="GPUs that the experiment uses at once, over all its arrays, which then run "
+        "stage by stage; null: no cap of our own",
+    )
     max_array_size: Count = Field(
         1000,
         description="longer arrays are cut into chunks; the cluster's own limit counts too",

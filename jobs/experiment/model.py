@@ -126,12 +126,23 @@ class Experiment(Settings):
                 self.stage_resources(stage)
             except ValueError as error:
                 raise ValueError(f"sbatch of {stage}: {error}") from None
+        self._check_gpus()
         ratio = self.analysis.best_ratio
         if ratio not in ("per_label_count", *self.grid.ratios):
             raise ValueError(
                 f"analysis.best_ratio {ratio} is not among grid.ratios, "
                 f"{', '.join(self.grid.ratios) or 'of which there are none'}"
             )
+
+    def _check_gpus(self) -> None:
+        cap = self.cluster.max_gpus
+        for stage in STAGES:
+            gpus = self.stage_resources(stage).gpus
+            if cap is not None and gpus > cap:
+                raise ValueError(
+                    f"resources.{stage}.gpus {gpus} is more than cluster.max_gpus {cap}: raise the "
+                    "cap, or ask for fewer"
+                )
 
     def _check_ladder(self) -> None:
         try:

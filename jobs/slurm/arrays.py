@@ -1,10 +1,17 @@
-"""Which tasks are submitted together: arrays of one stage and label count, in chunks. Pure."""
+"""Which tasks are submitted together, and which arrays an array waits for. Pure.
+
+An array is one stage, label count and fold, so that a fold waits for nothing of another one's.
+Where the experiment has a cap on its GPUs, an array that uses them is a whole stage, as many of
+its tasks run at once as the cap allows, and it waits for every such array that was sent before it.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan, Task
 from jobs.experiment.resources import StageName, StageResources
 
@@ -37,12 +44,19 @@ class Scale:
 
 @dataclass(frozen=True)
 class Array:
-    """Tasks of one stage and label count that are to be submitted together."""
+    """Tasks of one stage, label count and fold (None: of all) that are submitted together."""
 
     stage: StageName
     labels: int | None
+    fold: int | None
     tasks: tuple[Task, ...]
     ask: StageResources
+
+    @property
+    def name(self) -> str:
+        """What it holds, such as `train_gan.labels-01.fold-0`."""
+        labels = "" if self.labels is None else f".labels-{self.labels:02d}"
+        return self.stage + labels + ("" if self.fold is None else f".fold-{self.fold}")
 
     @property
     def gpu_hours(self) -> float:
@@ -62,22 +76,73 @@ def arrays_to_submit(
         scale: tasks that get more time and memory than the experiment says; each array's alike.
     """
     scale = scale or Scale()
+    together: dict[tuple[StageName, int | None, int | None], list[Task]] = {}
+    for task in plan.tasks:
+        if task.id in wanted:
+            capped = _is_capped(plan.experiment, task.stage)
+            of = (None, None) if capped else (task.cell.labels, task.cell.fold)
+            together.setdefault((task.stage, *of), []).append(task)
     arrays = []
-    for stage, labels, tasks in plan.arrays():
+    for (stage, labels, fold), tasks in together.items():
         asked = plan.experiment.stage_resources(stage)
         alike: dict[tuple[float, float], list[Task]] = {}
         for task in tasks:
-            if task.id in wanted:
-                alike.setdefault(scale.hours_and_gb(task, asked), []).append(task)
+            alike.setdefault(scale.hours_and_gb(task, asked), []).append(task)
         for (time_h, memory_gb), chosen in alike.items():
             ask = asked.model_copy(update={"time_h": time_h, "memory_gb": memory_gb})
             for start in range(0, len(chosen), array_size):
                 chunk = tuple(chosen[start : start + array_size])
-                arrays.append(Array(stage, labels, chunk, ask))
+                arrays.append(Array(stage, labels, fold, chunk, ask))
     return arrays
 
 
-def jobs_needed(tasks: Sequence[Task], queued: dict[str, str]) -> list[str]:
+def tasks_at_once(experiment: Experiment, ask: StageResources) -> int:
+    """Tasks of one array that may run at once."""
+    cap, at_once = experiment.cluster.max_gpus, experiment.cluster.array_parallelism
+    return min(at_once, cap // ask.gpus) if cap is not None and ask.gpus else at_once
+
+
+def jobs_before(
+    tasks: Sequence[Task], plan: Plan, queued: Mapping[str, str], job: str | None = None
+) -> list[str]:
+    """Arrays in the queue that must have ended before `tasks` run.
+
+    Those that hold what they need; under a cap on GPUs also those that use some and were sent
+    before, down to the first that waits for `tasks` itself: from there on all wait anyway.
+
+    Args:
+        tasks: of one array.
+        plan: the experiment's tasks.
+        queued: for each task in the queue, the array that it is in.
+        job: the array of `tasks`, if it has been sent.
+    """
+    needed = set(jobs_needed(tasks, queued))
+    if _is_capped(plan.experiment, tasks[0].stage):
+        waiting = {int(queued[one]) for one in _that_need(tasks, plan) if one in queued}
+        first = min(waiting | ({int(job)} if job else set()), default=math.inf)
+        needed |= {
+            array
+            for one, array in queued.items()
+            if int(array) < first and _is_capped(plan.experiment, plan.by_id[one].stage)
+        }
+        needed -= {queued[task.id] for task in tasks if task.id in queued}
+    return sorted(needed, key=int)
+
+
+def _is_capped(experiment: Experiment, stage: StageName) -> bool:
+    return experiment.cluster.max_gpus is not None and experiment.stage_resources(stage).gpus > 0
+
+
+def _that_need(tasks: Sequence[Task], plan: Plan) -> set[str]:
+    """Ids of all tasks that need one of `tasks`, or one that needs it."""
+    found = {task.id for task in tasks}
+    for task in plan.tasks:  # each comes after those that it needs
+        if not found.isdisjoint(task.needs):
+            found.add(task.id)
+    return found - {task.id for task in tasks}
+
+
+def jobs_needed(tasks: Sequence[Task], queued: Mapping[str, str]) -> list[str]:
     """Arrays in the queue that hold a task which one of `tasks` needs."""
     own = {queued.get(task.id) for task in tasks}
     needed = {queued[need] for task in tasks for need in task.needs if need in queued}

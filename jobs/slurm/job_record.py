@@ -101,9 +101,8 @@ class JobRecord:
 
     def announce(self, experiment: str, array: Array) -> Submission:
         """Write down what is about to be submitted, under a new name."""
-        labels = [] if array.labels is None else [f"labels-{array.labels:02d}"]
         line = {
-            "name": ".".join([experiment, array.stage, *labels, secrets.token_hex(3)]),
+            "name": f"{experiment}.{array.name}.{secrets.token_hex(3)}",
             "stage": array.stage,
             "tasks": {task.id: task.fingerprint for task in array.tasks},
             "sent": datetime.now(UTC).isoformat(timespec="seconds"),

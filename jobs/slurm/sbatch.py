@@ -11,7 +11,7 @@ from typing import Any
 
 from gansfer.atomic import write_text
 from jobs.experiment.model import Experiment
-from jobs.slurm.arrays import Array
+from jobs.slurm.arrays import Array, tasks_at_once
 from jobs.slurm.container import container_command
 from jobs.store.storage import Storage
 
@@ -48,7 +48,7 @@ def sbatch_parameters(
         "constraint": ask.constraint or cluster.constraint,
         "gpus_per_node": ask.gpus if ask.gpus and not _GPU_OPTIONS & set(options) else None,
         "dependency": "afterany:" + ":".join(after) if after else None,
-        "array_parallelism": cluster.array_parallelism,
+        "array_parallelism": tasks_at_once(experiment, ask),
         "setup": list(cluster.setup) or None,
         "additional_parameters": {k: v for k, v in options.items() if v is not False},
         "stderr_to_stdout": True,

@@ -1,4 +1,4 @@
-"""Submit tasks to SLURM: one array for each stage and label count. The only file with submitit.
+"""Submit tasks to SLURM, an array at a time. The only file with submitit.
 
 Loads without torch: it runs on a login node. In the job, `run_element` is what submitit calls.
 """
@@ -25,7 +25,7 @@ from gansfer.errors import UserError
 from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan
 from jobs.slurm import scheduler
-from jobs.slurm.arrays import Array, jobs_needed
+from jobs.slurm.arrays import Array, jobs_before
 from jobs.slurm.job_record import JobRecord, Submission, clusters_of
 from jobs.slurm.sbatch import python_command, sbatch_parameters
 from jobs.store.storage import Storage
@@ -72,7 +72,7 @@ def submit_arrays(
     python = python_command(plan.experiment, storage)
     for array in arrays:
         ids = [task.id for task in array.tasks]
-        after = jobs_needed(array.tasks, queued)
+        after = jobs_before(array.tasks, plan, queued)
         with _unbroken():
             submission = record.announce(plan.experiment.name, array)
             script = script_for(array, submission.name, after, plan.experiment, storage, python)
@@ -90,7 +90,7 @@ def let_wait_for(submitted: Collection[str], plan: Plan, queued: dict[str, str])
     """
     for waiting in sorted(set(queued.values()), key=int):
         tasks = [plan.by_id[task_id] for task_id, job in queued.items() if job == waiting]
-        needed = jobs_needed(tasks, queued)
+        needed = jobs_before(tasks, plan, queued, waiting)
         if any(int(job) > int(waiting) for job in needed if job in submitted):
             options = plan.experiment.stage_resources(tasks[0].stage).sbatch
             scheduler.wait_also_for(waiting, needed, clusters_of(options))

@@ -17,13 +17,20 @@ from jobs.slurm.job_record import JobRecord
 BASE: dict[str, Any] = {
     "name": "one",
     "cohort": {"images": {"kind": "phantom"}},
-    "grid": {"folds": 2, "label_counts": [1, 3], "ratios": ["2:1"], "ablation": None},
+    "grid": {
+        "folds": 2,
+        "use_folds": [0],
+        "seeds": [0, 1],
+        "label_counts": [1, 3],
+        "ratios": ["2:1"],
+        "ablation": None,
+    },
 }
 
 
 @dataclass(frozen=True)
 class StandIn:
-    """One experiment of 28 tasks, driven through the commands in a folder of its own."""
+    """One experiment of 34 tasks, driven through the commands in a folder of its own."""
 
     folder: Path
 

@@ -18,12 +18,12 @@ GAN = "train_gan/seed-0/fold-0/labels-01/group-0"
     [
         (
             {"gan": {"latent_size": 16}},
-            f"{GAN} and 20 more are queued or running with other",
+            f"{GAN} and 24 more are queued or running with other",
             "RUNNING",
         ),
         (  # of the arms that are planned no more, too
             {"grid": {"ratios": ["1:1"]}},
-            "train_segmenter/seed-0/fold-0/labels-01/ratio-2to1 and 6 more are queued or running",
+            "train_segmenter/seed-0/fold-0/labels-01/ratio-2to1 and 8 more are queued or running",
             "PENDING",
         ),
     ],
@@ -42,8 +42,8 @@ def test_nothing_is_sent_under_jobs_of_other_settings(
             f"first end what was submitted with them: gansfer cancel {slurm.root}\n"
         )
     assert (slurm.root / "experiment.yaml").read_text() == before
-    assert len(JobRecord(slurm.root / "slurm").load()) == 12
-    assert "cancelled 28 jobs" in slurm("cancel", "--yes")  # by the record, not by the current plan
+    assert len(JobRecord(slurm.root / "slurm").load()) == 14
+    assert "cancelled 34 jobs" in slurm("cancel", "--yes")  # by the record, not by the current plan
     slurm.queue.write_text("")
     slurm("submit", "--yes")
     assert (slurm.root / "experiment.yaml").read_text() != before
@@ -55,7 +55,7 @@ def test_nothing_is_run_or_written_here_under_jobs_of_other_settings(slurm: Stan
     before = (slurm.root / "experiment.yaml").read_text()
     slurm.configure(gan={"latent_size": 16})
     said = slurm("run", "--until", "prepare", fails=2)
-    assert said.startswith(f"error: {GAN} and 20 more are queued or running")
+    assert said.startswith(f"error: {GAN} and 24 more are queued or running")
     slurm("aggregate", fails=3)
     assert (slurm.root / "experiment.yaml").read_text() == before
 
@@ -92,8 +92,8 @@ def test_what_is_queued_waits_for_a_retry_of_which_a_part_was_refused(slurm: Sta
     accepting = slurm.sbatch.read_text()
     slurm.program("sbatch", f"grep -q labels-03 $1 && echo full >&2 && exit 1\n{accepting}")
     assert "sbatch refused" in slurm("retry", "--yes", fails=2)
-    assert slurm.updates()[0] == "JobId=4 Dependency=afterany:1:13"
-    assert {update.split()[0] for update in slurm.updates()} == {"JobId=4", "JobId=12"}
+    assert slurm.updates()[0] == "JobId=4 Dependency=afterany:1:15"
+    assert {update.split()[0] for update in slurm.updates()} == {"JobId=4", "JobId=14"}
 
 
 def test_what_is_queued_waits_for_a_retry_that_was_killed(slurm: StandIn) -> None:
@@ -108,10 +108,10 @@ def test_what_is_queued_waits_for_a_retry_that_was_killed(slurm: StandIn) -> Non
     slurm.program("scontrol", telling)
     assert "nothing to submit" in slurm("submit", "--yes")
     assert slurm.updates()[:2] == [
-        "JobId=4 Dependency=afterany:1:13",
-        "JobId=5 Dependency=afterany:1:14",
+        "JobId=4 Dependency=afterany:1:15",
+        "JobId=5 Dependency=afterany:1:16",
     ]
-    assert [update.split()[0] for update in slurm.updates()[2:]] == ["JobId=12"]
+    assert [update.split()[0] for update in slurm.updates()[2:]] == ["JobId=14"]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_retry_asks_for_times_what_the_last_attempt_had(slurm: StandIn) -> Non
     slurm.end("2", state="FAILED")
     slurm("retry", "--time", "x2", "--mem", "x3", "--yes")
     slurm.queue_all()
-    slurm.end("13", state="FAILED")
+    slurm.end("15", state="FAILED")
     assert asked() == {"time=960", "mem=98304M"}
     assert asked("--time", "x2") == {"time=1920", "mem=98304M"}
     slurm.configure(resources={"train_gan": {"time_h": 20}})
@@ -154,15 +154,15 @@ def test_a_retry_asks_for_times_what_the_last_attempt_had(slurm: StandIn) -> Non
 
 
 def test_a_dry_run_prints_what_would_be_sent_and_no_more(slurm: StandIn) -> None:
-    assert slurm("submit", "--dry-run").count("#!/bin/bash") == 12
+    assert slurm("submit", "--dry-run").count("#!/bin/bash") == 14
     assert not slurm.root.exists()
     slurm("submit", "--yes")
     slurm.queue_all()
-    assert "nothing to submit: 0 of 28 tasks are done, 28 queued" in slurm("submit", "--dry-run")
+    assert "nothing to submit: 0 of 34 tasks are done, 34 queued" in slurm("submit", "--dry-run")
     slurm.end("2")
     printed = slurm("submit", "--dry-run")
     assert printed.count("#!/bin/bash") == 1
-    assert "# job 13: train_gan" in printed and "dependency=afterany:1\n" in printed
+    assert "# job 15: train_gan" in printed and "dependency=afterany:1\n" in printed
     slurm.configure(gan={"latent_size": 16})
     assert "with other settings than the current ones" in slurm("submit", "--dry-run", fails=2)
 

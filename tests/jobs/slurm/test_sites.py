@@ -76,7 +76,7 @@ def test_a_job_that_was_taken_and_is_not_to_be_found_is_not_sent_twice(slurm: St
     accepting = f'echo "$1" >>{sent}; echo "Submitted batch job $((77 + $(wc -l <{sent})))"'
     slurm.program("sbatch", accepting)
     slurm("submit", "--yes")
-    assert record.load()[0].job == "77" and n_taken(slurm) == 12
+    assert record.load()[0].job == "77" and n_taken(slurm) == 14
     assert (slurm.root / "slurm" / "77" / "77_submitted.pkl").exists()
 
 
@@ -88,7 +88,7 @@ def test_a_job_that_was_taken_although_sbatch_failed_is_no_refusal(slurm: StandI
         'echo "sbatch: error: Socket timed out on send/recv operation" >&2; exit 1',
     )
     slurm("submit", "--yes")
-    assert n_taken(slurm) == 12
+    assert n_taken(slurm) == 14
     assert all(one.job for one in JobRecord(slurm.root / "slurm").load())
 
 
@@ -98,15 +98,15 @@ def test_what_slurm_lists_nowhere_is_not_submitted_again_until_it_is_gone(slurm:
     slurm.program("scontrol", "exit 0")  # nor says scontrol that there is no such job
     told = slurm("submit", "--yes")
     assert "note: SLURM does not list job 1 on cluster gpu nor say that it has ended: its 1" in told
-    assert "nothing to submit: 0 of 28 tasks are done, 28 queued or running" in told
-    assert n_taken(slurm) == 12
+    assert "nothing to submit: 0 of 34 tasks are done, 34 queued or running" in told
+    assert n_taken(slurm) == 14
     assert tasks_of(slurm)[GAN]["state"] == "queued"
     asked = (slurm.folder / "squeue").read_text().splitlines()
     assert {line.split(" -h")[0] for line in asked} == {"-M gpu"}
     slurm("cancel", "train_gan", "--yes")
     assert tasks_of(slurm)[GAN]["state"] == "todo"
     slurm("submit", "--yes")
-    assert n_taken(slurm) == 12 + 2  # the GANs: the report may be waiting yet
+    assert n_taken(slurm) == 14 + 2  # the GANs: the report may be waiting yet
 
 
 def test_a_cancelled_job_is_ended_where_it_is(slurm: StandIn) -> None:
@@ -135,7 +135,7 @@ def test_jobs_of_somebody_else_are_shown_as_theirs_and_not_cancelled(slurm: Stan
 def test_without_job_arrays_each_task_is_a_job(slurm: StandIn) -> None:
     slurm.program("scontrol", 'echo "MaxArraySize            = 0"')
     printed = slurm("submit", "--yes")
-    assert printed.count("\njob ") == n_taken(slurm) == 28
+    assert printed.count("\njob ") == n_taken(slurm) == 34
     scripts = list((slurm.root / "slurm").glob("*/*_submission.sh"))
     assert not any("--array" in script.read_text() for script in scripts)
 

@@ -15,8 +15,8 @@ import pytest
 from gansfer.errors import UserError
 from jobs.experiment.loading import parse_experiment
 from jobs.experiment.model import Experiment
-from jobs.experiment.plan import make_plan
-from jobs.slurm.arrays import Scale, arrays_to_submit
+from jobs.experiment.plan import Plan, make_plan
+from jobs.slurm.arrays import Scale, arrays_to_submit, jobs_before
 from jobs.slurm.container import container_command
 from jobs.slurm.job_record import JobRecord
 from jobs.slurm.submission import script_for
@@ -25,6 +25,7 @@ from jobs.store.storage import Storage
 from tests.jobs.stand_in import BASE, StandIn
 
 GAN = "train_gan/seed-0/fold-0/labels-01/group-0"
+TWO_GPUS = {"train_gan": {"gpus": 2}}
 
 
 def experiment_with(tmp_path: Path, **changes: Any) -> Experiment:
@@ -43,12 +44,64 @@ def test_arrays_are_cut_at_the_largest_size_and_scaled_apart(tmp_path: Path) -> 
     plan = make_plan(experiment_with(tmp_path))
     everything = {task.id for task in plan.tasks}
     sizes = [len(array.tasks) for array in arrays_to_submit(plan, everything, 4)]
-    assert sizes == [1, 2, 2, 2, 2, 4, 2, 4, 2, 3, 3, 1]
+    assert sizes == [1, 2, 2, 2, 2, 4, 2, 4, 2, 4, 2, 4, 2, 1]
     arrays = arrays_to_submit(plan, everything, 4, Scale(frozenset({GAN}), 2, 3))
     asks = {tuple(t.id for t in array.tasks): array.ask for array in arrays}
     assert (asks[(GAN,)].time_h, asks[(GAN,)].memory_gb) == (16, 96)
-    other = GAN.replace("fold-0", "fold-1")
+    other = GAN.replace("seed-0", "seed-1")
     assert (asks[(other,)].time_h, asks[(other,)].memory_gb) == (8, 32)
+
+
+def folds_and_cap(tmp_path: Path, max_gpus: int | None) -> Plan:
+    """Two folds of one seed, and a cap on GPUs or none."""
+    grid = {**BASE["grid"], "use_folds": [0, 1], "seeds": [0]}
+    return make_plan(experiment_with(tmp_path, grid=grid, cluster={"max_gpus": max_gpus}))
+
+
+def sent(plan: Plan) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """By name of an array, those that it waits for; and the name of each task's."""
+    number: dict[str, str] = {}
+    name_of: dict[str, str] = {}
+    waits: dict[str, list[str]] = {}
+    for job, array in enumerate(arrays_to_submit(plan, {t.id for t in plan.tasks}, 1000), 1):
+        waits[array.name] = [name_of[one] for one in jobs_before(array.tasks, plan, number)]
+        number |= {task.id: str(job) for task in array.tasks}
+        name_of[str(job)] = array.name
+    return waits, number
+
+
+def test_a_fold_waits_for_nothing_of_another_one(tmp_path: Path) -> None:
+    waits, _ = sent(folds_and_cap(tmp_path, None))
+    assert waits["train_segmenter.labels-03.fold-1"] == ["prepare", "synthesise.labels-03.fold-1"]
+    assert waits["synthesise.labels-03.fold-0"] == ["prepare", "train_gan.labels-03.fold-0"]
+    assert waits["train_gan.labels-01.fold-1"] == ["prepare"]
+    assert len(waits) == 1 + 3 * 4 + 2 + 1
+
+
+def test_under_a_cap_arrays_with_gpus_run_one_after_another(tmp_path: Path) -> None:
+    plan = folds_and_cap(tmp_path, 3)
+    waits, number = sent(plan)
+    stages = ["train_gan", "synthesise", "train_segmenter", "segment_cohort"]
+    assert [name for name in waits if name in stages] == stages
+    for place, stage in enumerate(stages):
+        assert set(waits[stage]) == {"prepare", *stages[:place]}
+    lines = script(tmp_path, "train_gan", cluster={"max_gpus": 3}).splitlines()
+    assert "#SBATCH --array=0-3%3" in lines
+    lines = script(tmp_path, "train_gan", cluster={"max_gpus": 5}, resources=TWO_GPUS).splitlines()
+    assert "#SBATCH --array=0-3%2" in lines
+    # A retry of a GAN: those that need it wait for it, so it waits for none of them, nor for what
+    # waits for them; what was sent before them it does wait for.
+    gan = plan.by_id[GAN]
+    others = {task: job for task, job in number.items() if task != GAN}
+    assert jobs_before([gan], plan, others) == ["1", "2"]
+    synthesise = [task for task in plan.tasks if task.stage == "synthesise"]
+    retried = others | {GAN: "9"}
+    assert jobs_before(synthesise, plan, retried, "3") == ["1", "2", "9"]
+
+
+def test_a_task_with_more_gpus_than_the_cap_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"train_gan.gpus 2 is more than cluster.max_gpus 1: raise"):
+        experiment_with(tmp_path, cluster={"max_gpus": 1}, resources=TWO_GPUS)
 
 
 def test_what_a_task_had_last_counts_where_it_is_more(tmp_path: Path) -> None:
@@ -208,15 +261,15 @@ def test_record_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
 
 def test_submit_sends_once_and_again_what_was_lost(slurm: StandIn) -> None:
     printed = slurm("submit", "--yes")
-    assert printed.count("\njob ") == 12  # MaxArraySize is 5: each 6 segmenters are 5 and 1
-    assert "at most 90.0 GPU-hours" in printed.replace("\n", " ")
+    assert printed.count("\njob ") == 14  # MaxArraySize is 5: each 6 segmenters are 5 and 1
+    assert "at most 96.0 GPU-hours" in printed.replace("\n", " ")
     slurm.queue_all()
-    assert "nothing to submit: 0 of 28 tasks are done, 28 queued" in slurm("submit", "--yes")
+    assert "nothing to submit: 0 of 34 tasks are done, 34 queued" in slurm("submit", "--yes")
     lines = slurm.queue.read_text().splitlines(keepends=True)
     slurm.queue.write_text("".join(line for line in lines if not line.startswith("2_")))
     again = slurm("submit", "--yes")
     assert [line for line in again.splitlines() if line.startswith("job ")] == [
-        "job 13: 2 of one.train_gan.labels-01"
+        "job 15: 2 of one.train_gan.labels-01.fold-0"
     ]
 
 
@@ -228,8 +281,8 @@ def test_a_report_that_is_being_made_does_not_count_for_what_is_sent_now(slurm: 
     lines[-1] = lines[-1].replace("PENDING|Priority", "RUNNING|None")  # it has read its inputs
     slurm.queue.write_text("".join(lines))
     assert [line for line in slurm("submit", "--yes").splitlines() if line.startswith("job ")] == [
-        "job 13: 2 of one.train_gan.labels-01",
-        "job 14: 1 of one.aggregate",
+        "job 15: 2 of one.train_gan.labels-01.fold-0",
+        "job 16: 1 of one.aggregate",
     ]
 
 
@@ -254,10 +307,10 @@ def test_a_job_sent_but_not_written_down_is_found_by_its_name(slurm: StandIn) ->
     record = slurm.root / "slurm" / "jobs.jsonl"
     slurm.queue_all()
     lines = record.read_text().splitlines()
-    assert json.loads(lines[-1])["job"] == "12"
+    assert json.loads(lines[-1])["job"] == "14"
     record.write_text("\n".join(lines[:-1]) + "\n")
-    assert "28 queued" in slurm("submit", "--yes")
-    assert json.loads(record.read_text().splitlines()[-1])["job"] == "12"
+    assert "34 queued" in slurm("submit", "--yes")
+    assert json.loads(record.read_text().splitlines()[-1])["job"] == "14"
 
 
 def test_nothing_is_sent_while_the_queue_is_not_known(slurm: StandIn) -> None:
@@ -273,7 +326,7 @@ def test_cancel_ends_only_the_stage_asked_for(slurm: StandIn) -> None:
     assert slurm.cancelled.read_text().split() == ["5_1", "5_0", "4_1", "4_0"]
     slurm("cancel", "--yes")
     assert (
-        slurm.cancelled.read_text().split()[0] == "12"
+        slurm.cancelled.read_text().split()[0] == "14"
         and slurm.cancelled.read_text().split()[-1] == "1"
     )
     assert "there are synthesise, synth" in slurm("cancel", "synthesize", "--yes", fails=2)
@@ -289,7 +342,7 @@ def test_an_array_cancelled_before_it_started_is_one_record_for_all_its_tasks(
     others = [line for line in lines if not line.startswith("2_")]
     slurm.queue.write_text("".join([*others, f"2|CANCELLED|None|{name}"]))
     tasks = {one["task"]: one for one in json.loads(slurm("status", "--json", fails=3))["tasks"]}
-    for task in (GAN, GAN.replace("fold-0", "fold-1")):
+    for task in (GAN, GAN.replace("seed-0", "seed-1")):
         assert (tasks[task]["state"], tasks[task]["kind"]) == ("failed", "cancelled")
 
 
