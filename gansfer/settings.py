@@ -164,6 +164,25 @@ class SegmenterSettings(Settings):
         return segments // self.batch_segments
 
 
+class AugmentationSettings(Settings):
+    """Random deformations and intensities of labelled slices; not in the paper.
+
+    As segmenters of brains are commonly trained with; small enough that a brain stays one.
+    """
+
+    probability: Fraction = Field(0.5, description="that a slice is deformed, each time anew")
+    rotation_sd_deg: float = Field(4.0, ge=0)
+    scale_sd: float = Field(0.05, ge=0, description="of the logarithm, of either axis")
+    shift_sd_mm: float = Field(2.0, ge=0)
+    elastic_sd_mm: float = Field(
+        2.5, ge=0, description="displacement of the lattice's points, of either axis"
+    )
+    lattice_mm: Positive = Field(
+        20.0, description="between points of the lattice, about; smooth between them"
+    )
+    gamma_sd: float = Field(0.1, ge=0, description="of the exponent's logarithm")
+
+
 class AnalysisSettings(Settings):
     """The statistics of section IV."""
 

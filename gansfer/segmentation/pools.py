@@ -31,3 +31,14 @@ def synthetic_pool(image_khw: npt.NDArray[np.floating], label_khw: npt.NDArray[n
         label_khw: [K, H, W] their label maps.
     """
     return Pool(image_khw.astype(np.float32), label_khw, np.arange(len(label_khw)))
+
+
+def joined(first: Pool | None, second: Pool | None) -> Pool | None:
+    """The slices of both pools as one, whose subjects stay apart; None where there is neither."""
+    if first is None or second is None:
+        return first or second
+    return Pool(
+        np.concatenate([first.image_nhw, second.image_nhw]),
+        np.concatenate([first.label_nhw, second.label_nhw]),
+        np.concatenate([first.subject_n, second.subject_n + first.subject_n.max() + 1]),
+    )

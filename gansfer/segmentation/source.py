@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from gansfer.augmentation.deform import Augmentation
 from gansfer.errors import UserError
 from gansfer.seeds import seed_for
 from gansfer.segmentation.patches import Pool, Sampler, Segments, cut, draw, probability_synthetic
@@ -26,6 +29,7 @@ class SegmentSource:
         n_classes: structures + 1.
         seed: of the training; a subepoch's segments depend on it and on the subepoch's number.
         device: where the pools are kept and segments are cut.
+        augmentation: how some of the real slices are deformed, in each subepoch anew; None: not.
 
     Raises:
         UserError: slices too small, or labels beyond `n_classes`.
@@ -41,8 +45,10 @@ class SegmentSource:
         n_classes: int,
         seed: int,
         device: torch.device,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.settings, self.preset, self.seed = settings, preset, seed
+        self.real, self.augmentation, self.n_classes = real, augmentation, n_classes
         self.probability = probability_synthetic(
             real_per_synthetic, has_real=real is not None, has_synthetic=synthetic is not None
         )
@@ -70,8 +76,9 @@ class SegmentSource:
     def subepoch(self, number: int) -> tuple[Tensor, Tensor, npt.NDArray[np.bool_]]:
         """Patches [n, 1, P, P], labels [n, out, out], and which of them are synthetic [n]."""
         n = self.settings.segments_per_subepoch
+        samplers, pools = self._deformed(number)
         segments = draw(
-            self.samplers,
+            samplers,
             self.probability,
             n,
             np.random.default_rng(seed_for(self.seed, "segments", number)),
@@ -81,7 +88,7 @@ class SegmentSource:
         patch_px, output_px = self.preset.patch_px(self.preset.output_px), self.preset.output_px
         patch_n1pp = torch.empty((n, 1, patch_px, patch_px), device=self.device)
         label_noo = torch.empty((n, output_px, output_px), dtype=torch.long, device=self.device)
-        for which, tensors in enumerate(self.tensors):
+        for which, tensors in enumerate(pools):
             chosen = np.flatnonzero(segments.pool_n == which)
             if tensors is None or chosen.size == 0:
                 continue
@@ -89,6 +96,19 @@ class SegmentSource:
             patch_c1pp, label_coo = cut(*tensors, _choose(segments, chosen), self.preset)
             patch_n1pp[chosen_on_device], label_noo[chosen_on_device] = patch_c1pp, label_coo
         return patch_n1pp, label_noo, segments.pool_n == 1
+
+    def _deformed(
+        self, number: int
+    ) -> tuple[list[Sampler | None], list[tuple[Tensor, Tensor] | None]]:
+        """Samplers and pools of a subepoch: where there is augmentation, with new real slices."""
+        real = self.tensors[0]
+        if self.augmentation is None or self.real is None or real is None:
+            return self.samplers, self.tensors
+        seed = seed_for(self.seed, "augmentation", number)
+        image_nhw, label_nhw = self.augmentation.deform(*real, self.n_classes, seed)
+        moved = replace(self.real, label_nhw=label_nhw.cpu().numpy())
+        sampler = Sampler(moved, self.preset.output_px)
+        return [sampler, self.samplers[1]], [(image_nhw, label_nhw), self.tensors[1]]
 
 
 def _choose(segments: Segments, chosen: npt.NDArray[np.int64]) -> Segments:

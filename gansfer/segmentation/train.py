@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gansfer.augmentation.deform import Augmentation
 from gansfer.checkpoint import CheckpointStore, State
 from gansfer.errors import UserError
 from gansfer.progress import StopRequested, Watch
@@ -56,6 +57,7 @@ def train_segmenter(
     store: CheckpointStore,
     watch: Watch,
     device: torch.device | str = "cpu",
+    augmentation: Augmentation | None = None,
 ) -> TrainResult:
     """Train from scratch, or from where `store` left off.
 
@@ -69,6 +71,7 @@ def train_segmenter(
         store: keeps the state.
         watch: told of progress; asked whether to stop.
         device: where the network trains.
+        augmentation: how some of the real slices are deformed, in each subepoch anew; None: not.
 
     Raises:
         StopRequested: the watch asked for it; the state is saved.
@@ -77,7 +80,15 @@ def train_segmenter(
     preset = PRESETS[settings.preset]
     device = torch.device(device)
     source = SegmentSource(
-        settings, preset, real, synthetic, real_per_synthetic, n_classes, seed, device
+        settings,
+        preset,
+        real,
+        synthetic,
+        real_per_synthetic,
+        n_classes,
+        seed,
+        device,
+        augmentation,
     )
     run = _Run(settings, n_classes, seed, device)
     batches = _batches_per_subepoch(settings)

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from gansfer.augmentation.deform import Augmentation
 from gansfer.checkpoint import CheckpointStore
 from gansfer.errors import UserError
 from gansfer.progress import Silent, StopRequested
@@ -20,7 +21,7 @@ from gansfer.segmentation.predict import segment_slices
 from gansfer.segmentation.presets import PRESETS
 from gansfer.segmentation.source import SegmentSource
 from gansfer.segmentation.train import TrainResult, learning_rate, train_segmenter
-from gansfer.settings import SegmenterSettings
+from gansfer.settings import AugmentationSettings, SegmenterSettings
 
 
 class StopAfter(Silent):
@@ -227,3 +228,48 @@ def test_weights_that_the_last_update_broke_are_no_model(
     )
     with pytest.raises(UserError, match="is not finite after the last update; lower learning_rate"):
         trained(tmp_path, small(segments_per_subepoch=4), real=discs(2, 0))
+
+
+def augmented(probability: float = 1.0) -> Augmentation:
+    return Augmentation(AugmentationSettings(probability=probability), spacing_mm=2.0)
+
+
+def test_a_resumed_augmented_training_equals_an_undisturbed_one(tmp_path: Path) -> None:
+    whole = trained(tmp_path / "a", small(), augmentation=augmented(0.5))
+    for reports in (3, 1):
+        with pytest.raises(StopRequested):
+            trained(tmp_path / "b", small(), StopAfter(reports), augmentation=augmented(0.5))
+    resumed = trained(tmp_path / "b", small(), augmentation=augmented(0.5))
+    assert resumed.records == whole.records
+    assert all(torch.equal(resumed.state[key], whole.state[key]) for key in whole.state)
+    plain = trained(tmp_path / "c", small())
+    assert plain.records != whole.records
+
+
+def test_each_subepoch_is_cut_from_slices_deformed_anew_with_their_labels() -> None:
+    """Images that are their labels: a patch's centre then says what its label has to be."""
+    pool = discs(3, 0)
+    pool = Pool(pool.label_nhw.astype(np.float32), pool.label_nhw, pool.subject_n)
+    settings = small(segments_per_subepoch=200, batch_segments=4, reflection_probability=0.0)
+    preset = PRESETS[settings.preset]
+    call = (settings, preset, pool, None, None, 3, 7, torch.device("cpu"))
+    plain, moving = SegmentSource(*call), SegmentSource(*call, augmented())
+    middle, output = preset.patch_px(preset.output_px) // 2, preset.output_px // 2
+    for number in (0, 1):
+        patch_n1pp, label_noo, _ = moving.subepoch(number)
+        centre_n = patch_n1pp[:, 0, middle, middle].round().long()
+        assert (centre_n == label_noo[:, output, output]).float().mean() > 0.9
+        assert (label_noo[:, output, output] > 0).float().mean() > 0.4  # half the centres, still
+        assert not torch.equal(patch_n1pp, plain.subepoch(number)[0])
+    again = SegmentSource(*call, augmented())
+    assert torch.equal(again.subepoch(1)[0], moving.subepoch(1)[0])
+    values = set(moving.subepoch(0)[0].flatten().tolist()) - {0.0, 1.0, 2.0}
+    assert values  # resampled, not merely chosen
+
+
+def test_generated_slices_are_not_deformed() -> None:
+    settings = small(segments_per_subepoch=40)
+    preset = PRESETS[settings.preset]
+    call = (settings, preset, None, discs(3, 1), None, 3, 7, torch.device("cpu"))
+    plain, moving = SegmentSource(*call), SegmentSource(*call, augmented())
+    assert torch.equal(plain.subepoch(0)[0], moving.subepoch(0)[0])

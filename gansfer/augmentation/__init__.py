@@ -1,0 +1,1 @@
+"""Random variants of labelled slices: deformed, with other intensities."""
