@@ -171,9 +171,9 @@ class AugmentationSettings(Settings):
     """
 
     probability: Fraction = Field(0.5, description="that a slice is deformed, each time anew")
-    rotation_sd_deg: float = Field(4.0, ge=0)
+    rotation_sd_deg: float = Field(4.0, ge=0, description="about the slice's centre, in plane")
     scale_sd: float = Field(0.05, ge=0, description="of the logarithm, of either axis")
-    shift_sd_mm: float = Field(2.0, ge=0)
+    shift_sd_mm: float = Field(2.0, ge=0, description="of the whole slice, along either axis")
     elastic_sd_mm: float = Field(
         2.5, ge=0, description="displacement of the lattice's points, of either axis"
     )

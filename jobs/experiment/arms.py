@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gansfer.gan_settings import PHASES
 from jobs.experiment.grid import real_per_synthetic
@@ -11,6 +11,8 @@ from jobs.experiment.model import Experiment
 BASELINE = "baseline"
 SYNTHETIC = "synthetic"
 PROPAGATION = "propagation"
+CLASSICAL = "classical"
+SELF_TRAINING = "self-training"
 
 
 @dataclass(frozen=True)
@@ -18,14 +20,19 @@ class Arm:
     """What a segmenter is trained on (III.E, Table I), or `propagation`, its rival (III.G).
 
     Attributes:
-        name: folder name, such as `baseline`, `ratio-2to1`, `synthetic`, `p1`, `p1+`.
+        name: folder name, such as `baseline`, `ratio-2to1`, `synthetic`, `p1`, `p1+`,
+            `classical`, `self-training+ratio-2to1`.
         phases: GAN phases whose slices are in the synthetic pool; empty: real data only.
-        ratio: real segments for each synthetic one; None: one of the pools alone.
+        ratio: real segments for each other one; None: one of the pools alone.
+        deforms: real slices are deformed as the experiment's `augmentation` says.
+        self_labelled: the unlabelled pool is among the other slices, with the baseline's labels.
     """
 
     name: str
     phases: tuple[int, ...] = ()
     ratio: str | None = None
+    deforms: bool = False
+    self_labelled: bool = False
 
     @property
     def uses_real(self) -> bool:
@@ -58,7 +65,24 @@ def arms_of(experiment: Experiment, fold: int, labels: int) -> tuple[Arm, ...]:
 def main_arms(experiment: Experiment) -> tuple[Arm, ...]:
     """The arms that every cell has. Synthetic slices are of phases 2 and 3 (IV.A)."""
     ratios = [_ratio_arm(ratio) for ratio in experiment.grid.ratios]
-    return (Arm(BASELINE), *ratios, Arm(SYNTHETIC, (2, 3)))
+    return (Arm(BASELINE), *ratios, Arm(SYNTHETIC, (2, 3)), *_rival_arms(experiment))
+
+
+def _rival_arms(experiment: Experiment) -> list[Arm]:
+    """Each rival arm alone, then together with synthetic slices; none unless they are asked for."""
+    grid, arms = experiment.grid, []
+    if "classical" in grid.rival_arms:
+        arms.append(Arm(CLASSICAL, deforms=True))
+    if "self_training" in grid.rival_arms:
+        arms.append(Arm(SELF_TRAINING, ratio=grid.self_training_ratio, self_labelled=True))
+    if grid.rival_ratio is None:
+        return arms
+    mixed = _ratio_arm(grid.rival_ratio)
+    together = [
+        replace(arm, name=f"{arm.name}+{mixed.name}", phases=mixed.phases, ratio=mixed.ratio)
+        for arm in arms
+    ]
+    return [*arms, *together]
 
 
 def _ratio_arm(ratio: str) -> Arm:

@@ -68,6 +68,9 @@ class Rival(Settings):
     )
 
 
+RivalArm = Literal["classical", "self_training"]
+
+
 class GridSettings(Settings):
     """Which cells the experiment has (III.D to III.F)."""
 
@@ -98,6 +101,20 @@ class GridSettings(Settings):
         description="label propagation as a rival of the segmenter; auto: where "
         "cohort.references are propagated",
     )
+    rival_arms: tuple[RivalArm, ...] = Field(
+        (),
+        description="cheap ways to more training data, beside the generated slices: classical "
+        "deforms the real slices (section augmentation), self_training takes the baseline's labels "
+        "of the unlabelled pool. Paper: neither",
+    )
+    self_training_ratio: Ratio = Field(
+        "2:1", description="real to self-labelled segments in the arm self_training"
+    )
+    rival_ratio: Ratio | None = Field(
+        "2:1",
+        description="real to generated (and self-labelled) segments where a rival arm is combined "
+        "with generated slices; null: it is not",
+    )
 
     @property
     def run_folds(self) -> tuple[int, ...]:
@@ -119,7 +136,7 @@ class GridSettings(Settings):
         )
         return fold, counts
 
-    @field_validator("ratios")
+    @field_validator("ratios", "rival_arms")
     @classmethod
     def _each_once(cls, ratios: tuple[str, ...]) -> tuple[str, ...]:
         """`2:1` and `4:2` are one arm, that of the first."""

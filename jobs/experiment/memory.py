@@ -21,12 +21,13 @@ def task_memory_gb(experiment: Experiment) -> dict[StageName, float]:
     n = n_images(experiment)
     z, h, w = experiment.cohort.roi.shape_zhw
     pool_gb = n * z * h * w * 4 / 2**30
+    self_labelled_gb = 3 * pool_gb if "self_training" in experiment.grid.rival_arms else 0.0
     made_gb = experiment.synthesis.slices_per_phase * experiment.n_channels * h * w * 4 * 3 / 2**30
     return {
         "prepare": _PROCESS_GB + 0.5,
         "train_gan": _PROCESS_GB + _POOL_COPIES * pool_gb + _training_gb(experiment),
         "synthesise": _PROCESS_GB + 2 * pool_gb + made_gb,
-        "train_segmenter": _PROCESS_GB + 0.5 + made_gb / experiment.n_channels,
+        "train_segmenter": _PROCESS_GB + 0.5 + made_gb / experiment.n_channels + self_labelled_gb,
         "propagate": _PROCESS_GB + 0.5 + _ATLAS_COPIES * most_atlases(experiment) * pool_gb / n,
         "segment_cohort": _PROCESS_GB + pool_gb + 0.5,
         "aggregate": _PROCESS_GB,

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from gansfer.gan_settings import GanSettings
 from gansfer.settings import (
     AnalysisSettings,
+    AugmentationSettings,
     CountOrZero,
     SegmenterSettings,
     Settings,
@@ -47,6 +48,10 @@ class Experiment(Settings):
     gan: GanSettings = Field(GanSettings(), description="the GAN and its three phases")
     synthesis: SynthesisSettings = Field(
         SynthesisSettings(), description="from generated slices to labelled ones"
+    )
+    augmentation: AugmentationSettings = Field(
+        AugmentationSettings(),
+        description="how the rival arm `classical` deforms labelled slices (grid.rival_arms)",
     )
     segmenter: SegmenterSettings = Field(
         SegmenterSettings(), description="the 2-D DeepMedic and its training"

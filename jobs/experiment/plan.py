@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from gansfer.cohort.splits import n_groups
-from jobs.experiment.arms import PROPAGATION, Arm, arms_of, main_arms
+from jobs.experiment.arms import BASELINE, PROPAGATION, Arm, arms_of, main_arms
 from jobs.experiment.cohort_section import (
     FolderReferences,
     NoReferences,
@@ -109,7 +109,7 @@ def make_plan(experiment: Experiment) -> Plan:
         for cell, needs in _cells(experiment, stage, tuple(tasks)):
             settings = _settings(experiment, stage, cell)
             if cell.arm is not None:
-                settings["arm"] = {"phases": list(cell.arm.phases), "ratio": cell.arm.ratio}
+                settings |= _arm_settings(experiment, stage, cell.arm)
             identity = [PRODUCT_FORMAT, stage, cell.parts, settings]
             hashed = json.dumps([*identity, [tasks[need].fingerprint for need in needs]])
             fingerprint = hashlib.sha256(hashed.encode()).hexdigest()
@@ -197,6 +197,9 @@ def _fold_cells(
         synthetic = tuple("/".join(("synthesise", *group.parts)) for group in groups)
         for arm in arms_of(experiment, cell.fold, cell.labels):
             needs = ("prepare", *synthetic) if arm.phases else ("prepare",)
+            if arm.self_labelled:
+                teacher = Cell(cell.seed, cell.fold, cell.labels, arm=Arm(BASELINE))
+                needs += ("/".join((stage, *teacher.parts)),)
             yield Cell(cell.seed, cell.fold, cell.labels, arm=arm), needs
 
 
@@ -204,6 +207,24 @@ def _candidate_analysis_folds(experiment: Experiment) -> tuple[int, ...]:
     """Folds whose models may segment the full cohort: which one is known from the ages only."""
     chosen = experiment.grid.analysis_fold
     return experiment.grid.run_folds if chosen == "auto" else (chosen,)
+
+
+def _arm_settings(experiment: Experiment, stage: StageName, arm: Arm) -> dict[str, Any]:
+    """What an arm's tasks depend on beside their stage's settings; only what the arm uses."""
+    own: dict[str, Any] = {"phases": list(arm.phases), "ratio": arm.ratio}
+    settings: dict[str, Any] = {"arm": own}
+    if arm.deforms:
+        own["deforms"] = True
+    if arm.self_labelled:
+        own["self_labelled"] = True
+    if stage != "train_segmenter":
+        return settings
+    if arm.deforms:
+        settings["augmentation"] = experiment.augmentation.model_dump(mode="json")
+    if arm.self_labelled:
+        keep = {"exclude_test_from_unlabelled"}
+        settings["cohort"] = experiment.cohort.model_dump(mode="json", include=keep)
+    return settings
 
 
 def _settings(experiment: Experiment, stage: StageName, cell: Cell) -> dict[str, Any]:

@@ -85,15 +85,23 @@ def arrays_to_submit(
     arrays = []
     for (stage, labels, fold), tasks in together.items():
         asked = plan.experiment.stage_resources(stage)
-        alike: dict[tuple[float, float], list[Task]] = {}
+        alike: dict[tuple[bool, float, float], list[Task]] = {}
         for task in tasks:
-            alike.setdefault(scale.hours_and_gb(task, asked), []).append(task)
-        for (time_h, memory_gb), chosen in alike.items():
+            key = (_needs_its_stage(task), *scale.hours_and_gb(task, asked))
+            alike.setdefault(key, []).append(task)
+        # Elements of one array start in any order, so those that wait for others come in their own.
+        in_turn = sorted(alike.items(), key=lambda item: item[0][0])
+        for (_, time_h, memory_gb), chosen in in_turn:
             ask = asked.model_copy(update={"time_h": time_h, "memory_gb": memory_gb})
             for start in range(0, len(chosen), array_size):
                 chunk = tuple(chosen[start : start + array_size])
                 arrays.append(Array(stage, labels, fold, chunk, ask))
     return arrays
+
+
+def _needs_its_stage(task: Task) -> bool:
+    """It needs another task of its own stage, as self-training needs the baseline."""
+    return any(need.startswith(f"{task.stage}/") for need in task.needs)
 
 
 def tasks_at_once(experiment: Experiment, ask: StageResources) -> int:

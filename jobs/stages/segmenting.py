@@ -26,15 +26,28 @@ _SUBJECTS_AT_ONCE = 8
 
 
 def segment_subjects(
-    context: Context, cohort: Cohort, state: dict[str, Any], ids: Sequence[str]
+    context: Context,
+    cohort: Cohort,
+    state: dict[str, Any],
+    ids: Sequence[str],
+    *,
+    part: str = "from",
 ) -> Labels:
-    """Segment some subjects at a time, which are kept aside: a kill costs one such lot."""
+    """Segment some subjects at a time, which are kept aside: a kill costs one such lot.
+
+    Args:
+        context: the task.
+        cohort: the shards.
+        state: the trained network's state dict.
+        ids: whom to segment.
+        part: what the parts kept aside are called, where a task segments twice.
+    """
     parts = Parts(context.files.folder, context.identity)
     z = cohort.shape_zhw[0]
     label_nzhw: Labels = np.empty((len(ids), *cohort.shape_zhw), np.uint8)
     for start in range(0, len(ids), _SUBJECTS_AT_ONCE):
         some = ids[start : start + _SUBJECTS_AT_ONCE]
-        name = f"from-{start:06d}"
+        name = f"{part}-{start:06d}"
         if not parts.has(name):
             share = Share(context.watch, start * z, len(ids) * z)
             parts.keep(name, {"label_nzhw": _segment_lot(context, cohort, state, some, share)})

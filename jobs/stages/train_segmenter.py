@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from gansfer.atomic import replacing, write_json_lines
+from gansfer.augmentation.deform import Augmentation
+from gansfer.cohort.shards import Cohort
 from gansfer.drawing.loss_curves import loss_curves
 from gansfer.quality.failures import segmenter_failure
 from gansfer.segmentation.patches import Pool
-from gansfer.segmentation.pools import real_pool, synthetic_pool
+from gansfer.segmentation.pools import joined, real_pool, synthetic_pool
 from gansfer.segmentation.train import train_segmenter as fit_segmenter
 from gansfer.synthesis.synthetic_sets import concatenate, read_synthetic
+from gansfer.volumes import as_slices
 from jobs.experiment.arms import Arm
 from jobs.stages.context import Context, Outcome
 from jobs.stages.inputs import checkpoints, read_cohort, training_data
@@ -33,17 +37,21 @@ def train_segmenter(context: Context) -> Outcome:
         real_pool(data.training_images_nzhw, data.training_labels_nzhw) if arm.uses_real else None
     )
     synthetic = _synthetic_pool(context, arm)
+    self_labelled = (
+        _self_labelled_pool(context, cohort, data.roles.pool_ids) if arm.self_labelled else None
+    )
     store = checkpoints(context, "training", context.identity)
     result = fit_segmenter(
         context.experiment.segmenter,
         real,
-        synthetic,
+        joined(synthetic, self_labelled),
         arm.real_per_synthetic,
         n_classes,
         seed=context.seed_for("segmenter"),
         store=store,
         watch=context.watch,
         device=context.device,
+        augmentation=_augmentation(context, cohort, arm),
     )
     with replacing(context.files.model) as aside:
         save_file(result.state, aside)
@@ -63,6 +71,8 @@ def train_segmenter(context: Context) -> Outcome:
         "synthetic_slices": 0 if synthetic is None else len(synthetic.image_nhw),
         "achieved_real_per_synthetic": result.achieved_real_per_synthetic,
     }
+    if self_labelled is not None:
+        facts["self_labelled_slices"] = len(self_labelled.image_nhw)
     return Outcome((*context.files.relative(context.files.model), *products), facts)
 
 
@@ -87,3 +97,21 @@ def _synthetic_pool(context: Context, arm: Arm) -> Pool | None:
         [read_synthetic(files.slices(phase)) for files in groups for phase in arm.phases]
     )
     return synthetic_pool(made.image_khw, made.label_khw)
+
+
+def _self_labelled_pool(context: Context, cohort: Cohort, pool_ids: Sequence[str]) -> Pool:
+    """Every slice of the unlabelled images, with the labels that the cell's baseline gives it.
+
+    No label of theirs is read, where there is one. A slice in which nothing is found stays in.
+    """
+    (baseline,) = context.files_needed("train_segmenter")
+    state = load_file(baseline.model)
+    label_mzhw = segment_subjects(context, cohort, state, pool_ids, part="pool")
+    return synthetic_pool(as_slices(cohort.images(pool_ids)), as_slices(label_mzhw))
+
+
+def _augmentation(context: Context, cohort: Cohort, arm: Arm) -> Augmentation | None:
+    """How the arm's real slices are deformed; None: they are not."""
+    if not arm.deforms:
+        return None
+    return Augmentation(context.experiment.augmentation, cohort.spacing_zhw_mm[1])

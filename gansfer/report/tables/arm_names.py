@@ -5,14 +5,20 @@ from __future__ import annotations
 import re
 
 PROPAGATION = "propagation"
+CLASSICAL = "classical"
+SELF_TRAINING = "self-training"
 # Each fold's own choice of ratio, where they differ: no arm of the plan.
 BY_FOLD = "ratio-by-fold"
 _ABLATION_ONLY = ("p1", "p1+", "p2", "p2+", "p3", "p3+")
+_RIVAL_TITLES = {CLASSICAL: "Classical", SELF_TRAINING: "Self-training"}
 _RATIO = re.compile(r"ratio-(\d+(?:\.\d+)?)to(\d+(?:\.\d+)?)")
 
 
 def arm_title(arm: str) -> str:
-    """An arm's name as readers see it: "Baseline", "2:1", "Synthetic only", "P1+"."""
+    """An arm's name as readers see it: "Baseline", "2:1", "Synthetic only", "P1+", "Classical"."""
+    if is_rival_arm(arm):
+        method, _, mixed = arm.partition("+")
+        return _RIVAL_TITLES[method] + (f" and {arm_title(mixed)}" if mixed else "")
     if ratio := _RATIO.fullmatch(arm):
         return f"{ratio[1]}:{ratio[2]}"
     named = {"baseline": "Baseline", "synthetic": "Synthetic only", PROPAGATION: "Propagation"}
@@ -31,6 +37,16 @@ def is_ratio(arm: str) -> bool:
     return _RATIO.fullmatch(arm) is not None
 
 
+def is_rival_arm(arm: str) -> bool:
+    """Whether an arm is a cheap way to more data, alone or together with synthetic segments."""
+    return arm.partition("+")[0] in _RIVAL_TITLES
+
+
+def is_ablation_only(arm: str) -> bool:
+    """Whether an arm is a row of Table I and of no other cell."""
+    return arm in _ABLATION_ONLY
+
+
 def real_per_synthetic(arm: str) -> float:
     """Real segments for each synthetic one in the arm of a ratio.
 
@@ -44,17 +60,22 @@ def real_per_synthetic(arm: str) -> float:
 
 
 def arm_order(arm: str) -> tuple[int, float, str]:
-    """Sort key of arms: baseline, ratios, most real first, synthetic, propagation, ablation."""
+    """Sort key of arms: baseline, ratios (most real first), synthetic, rivals, ablation.
+
+    Of the rivals, those alone come before those with synthetic segments; propagation is the last.
+    """
     if arm == "baseline":
         return 0, 0.0, arm
     if is_ratio(arm):
         return 1, -real_per_synthetic(arm), arm
     if arm == "synthetic":
         return 2, 0.0, arm
+    if is_rival_arm(arm):
+        return 3, float("+" in arm), arm
     if arm == PROPAGATION:
-        return 3, 0.0, arm
+        return 4, 0.0, arm
     place = _ABLATION_ONLY.index(arm) if arm in _ABLATION_ONLY else len(_ABLATION_ONLY)
-    return 4, float(place), arm
+    return 5, float(place), arm
 
 
 def ablation_arms(ratio: str) -> tuple[str, ...]:

@@ -138,3 +138,68 @@ def test_another_ratio_leaves_the_others_alone() -> None:
         if task.cell.arm and before.by_id.get(task.id) != task
     }
     assert changed == {"ratio-5to1"}
+
+
+RIVAL_ARMS = {"classical", "self-training", "classical+ratio-2to1", "self-training+ratio-2to1"}
+BOTH = {"rival_arms": ["classical", "self_training"]}
+
+
+def _names(plan: Plan, stage: str) -> set[str]:
+    return {task.cell.arm.name for task in plan.of_stage(stage) if task.cell.arm}
+
+
+def _arms_that_change(before: Plan, after: Plan) -> set[str]:
+    return {
+        task.cell.arm.name
+        for task in after.tasks
+        if task.cell.arm and before.by_id.get(task.id) != task
+    }
+
+
+def test_rival_arms_come_to_every_cell_and_leave_the_others_alone() -> None:
+    before, after = plan_of(), plan_of(grid=BOTH)
+    assert not _names(before, "train_segmenter") & RIVAL_ARMS
+    assert _arms_that_change(before, after) == RIVAL_ARMS
+    assert _names(after, "segment_cohort") == _names(before, "segment_cohort") | RIVAL_ARMS
+    new = len(after.of_stage("train_segmenter")) - len(before.of_stage("train_segmenter"))
+    assert new == 4 * 5 * 5
+    assert all(before.by_id[task.id] == task for task in before.tasks if task.stage != "aggregate")
+
+
+def test_what_is_not_asked_for_is_not_there() -> None:
+    grid = {"rival_arms": ["self_training", "self_training"], "rival_ratio": None}
+    plan = plan_of(grid=grid)
+    assert _names(plan, "train_segmenter") & RIVAL_ARMS == {"self-training"}
+    other = plan_of(grid={**BOTH, "rival_ratio": "4:2", "self_training_ratio": "5:1"})
+    assert _names(other, "train_segmenter") & RIVAL_ARMS == RIVAL_ARMS
+    arm = other.by_id["train_segmenter/seed-0/fold-0/labels-01/self-training"].cell.arm
+    assert arm is not None and (arm.ratio, arm.phases) == ("5:1", ())
+
+
+def test_self_training_needs_the_baseline_of_its_own_cell() -> None:
+    plan = plan_of(grid=BOTH)
+    cell = "train_segmenter/seed-0/fold-3/labels-06"
+    assert plan.by_id[f"{cell}/self-training"].needs == ("prepare", f"{cell}/baseline")
+    together = plan.by_id[f"{cell}/self-training+ratio-2to1"].needs
+    synthesise = cell.replace("train_segmenter", "synthesise")
+    assert together == ("prepare", f"{synthesise}/group-0", f"{cell}/baseline")
+    assert plan.by_id[f"{cell}/classical"].needs == ("prepare",)
+    seen: set[str] = set()
+    for task in plan.tasks:
+        assert set(task.needs) <= seen
+        seen.add(task.id)
+
+
+@pytest.mark.parametrize(
+    ("change", "arms"),
+    [
+        ({"augmentation": {"gamma_sd": 0.3}}, {"classical", "classical+ratio-2to1"}),
+        (
+            {"cohort": {**BASE["cohort"], "exclude_test_from_unlabelled": True}},
+            RIVAL_ARMS - {"classical"},
+        ),
+    ],
+)
+def test_an_arm_depends_on_what_it_uses(change: dict[str, Any], arms: set[str]) -> None:
+    changed = _arms_that_change(plan_of(grid=BOTH), plan_of(grid=BOTH, **change))
+    assert changed & RIVAL_ARMS == arms and "baseline" not in changed

@@ -114,6 +114,19 @@ def test_what_a_task_had_last_counts_where_it_is_more(tmp_path: Path) -> None:
     assert len(arrays) == 3  # of one label count the last two ask alike, and go together
 
 
+def test_what_needs_its_own_stage_is_an_array_that_comes_after(tmp_path: Path) -> None:
+    """Elements of one array run at any time, so none may wait for another."""
+    grid = {**BASE["grid"], "rival_arms": ["self_training"]}
+    plan = make_plan(experiment_with(tmp_path, grid=grid))
+    first = next(t.id for t in plan.of_stage("train_segmenter") if t.id.endswith("baseline"))
+    scale = Scale(frozenset({first}), 2, 1)
+    seen: set[str] = set()
+    for array in arrays_to_submit(plan, {task.id for task in plan.tasks}, 1000, scale):
+        assert all(set(task.needs) <= seen for task in array.tasks), array.stage
+        seen |= {task.id for task in array.tasks}
+    assert len(seen) == len(plan.tasks)
+
+
 def test_gpu_hours_are_tasks_times_limit_times_gpus(tmp_path: Path) -> None:
     plan = make_plan(experiment_with(tmp_path))
     hours = {a.stage: a.gpu_hours for a in arrays_to_submit(plan, {t.id for t in plan.tasks}, 1000)}
