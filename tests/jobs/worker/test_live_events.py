@@ -33,11 +33,12 @@ def test_numbers_are_curves_and_pictures_are_pictures(tmp_path: Path) -> None:
     Pillow.new("RGB", (6, 4), "red").save(tmp_path / "red.png")
     with LiveEvents(Silent(), tmp_path / "events") as live:
         live.record({"step": 1, "images": 8, "phase": 2, "loss": 0.5, "score": None})
+        assert _curve(tmp_path / "events" / "phase-2", "loss") == [(8, 0.5)]
         live.record({"step": 2, "images": 16, "phase": 2, "loss": 0.25, "score": 3})
+        # Before the end: each is written as it comes.
+        assert _curve(tmp_path / "events" / "phase-2", "loss") == [(8, 0.5), (16, 0.25)]
         live.record({"images": 16, "phase": 2, "samples": tmp_path / "red.png"})
         live.record({"step": 7, "loss": 0.125})
-        # Before the end: it is written as it comes.
-        assert _curve(tmp_path / "events" / "phase-2", "loss") == [(8, 0.5), (16, 0.25)]
     phase = _events(tmp_path / "events" / "phase-2")
     assert phase.Tags()["scalars"] == ["loss", "score"]
     (picture,) = phase.Images("samples")
