@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,6 +24,7 @@ from jobs.experiment.selection import tasks_chosen, with_needs
 from jobs.slurm.job_record import JobRecord
 from jobs.slurm.submitted_jobs import look_up
 from jobs.store.ledger import Ledger
+from jobs.store.merging import take, what_to_merge
 from jobs.store.storage import Storage
 from jobs.worker.pool import run_locally
 from jobs.worker.run import DONE, MISTAKE, STOPPED
@@ -36,6 +38,7 @@ def register(app: typer.Typer) -> None:
     app.command("run")(run_command)
     app.command("plan")(plan_command)
     app.command("aggregate")(aggregate_command)
+    app.command("merge")(merge_command)
 
 
 def run_command(
@@ -168,6 +171,28 @@ def aggregate_command(
     _print_results(Console(), storage, nothing_to_do=False)
     if not complete:
         raise typer.Exit(INCOMPLETE)
+
+
+def merge_command(
+    into: Annotated[Path, typer.Argument(metavar="INTO", help="the run folder that takes")],
+    source: Annotated[Path, typer.Argument(metavar="FROM", help="the run folder that gives")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="tell, and copy nothing")] = False,
+) -> None:
+    """Take what another run folder has done of the same experiment; a difference is refused."""
+    for folder in (into, source):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: is not a folder; give the run folders of an experiment")
+    (plan, storage), (_, other) = open_experiment(into), open_experiment(source)
+    merge = what_to_merge(plan, storage, other)
+    for task in merge.taken if dry_run else take(merge, storage, other):
+        typer.echo(f"{'would take' if dry_run else 'took'}  {task.id}")
+    for task_id, why in merge.left.items():
+        typer.echo(f"left  {task_id}: {why}")
+    n = len(merge.taken)
+    typer.echo(
+        f"{n} tasks taken, {merge.there} were done, {len(merge.left)} left, of {len(plan.tasks)}"
+        + (f"; gansfer aggregate {storage.root} makes the report anew" if n and not dry_run else "")
+    )
 
 
 def _watched(summaries: Iterator[ReportSummary]) -> bool:
