@@ -13,6 +13,7 @@ from jobs.commands.arguments import AsJson, ConfigPath, Settings, open_experimen
 from jobs.commands.status_view import wide_console
 from jobs.experiment.loading import experiment_schema
 from jobs.experiment.plan import make_plan
+from jobs.slurm.partitions import check_partitions
 from jobs.store.storage import Storage
 
 
@@ -37,6 +38,7 @@ def validate_command(
     experiment = read_experiment(config, settings)
     for note in validate_experiment(experiment, workers):
         typer.echo(f"note: {note}")
+    check_partitions(experiment)
     typer.echo(f"{config}: valid ({len(make_plan(experiment).tasks)} tasks)")
 
 

@@ -16,6 +16,7 @@ from jobs.experiment.selection import tasks_chosen, with_needs
 from jobs.slurm import submission as submit
 from jobs.slurm.arrays import Scale, arrays_to_submit, jobs_before
 from jobs.slurm.job_record import JobRecord
+from jobs.slurm.partitions import check_partitions
 from jobs.slurm.submitted_jobs import SubmittedJobs, look_up
 from jobs.store.ledger import Ledger
 from jobs.store.storage import Storage
@@ -113,6 +114,7 @@ def confirm_and_submit(
         typer.echo(f"nothing to submit: {_settled(plan, storage, job_of)}")
         return
     arrays = arrays_to_submit(plan, wanted, submit.array_size(plan.experiment), scale)
+    check_partitions(plan.experiment, dict.fromkeys(array.stage for array in arrays))
     console = wide_console()
     console.print(submission_table(plan, arrays, set(job_of)))
     if not yes:
@@ -193,6 +195,7 @@ def print_scripts(
         typer.echo(f"nothing to submit: {_settled(plan, storage, job_of)}")
         return
     arrays = arrays_to_submit(plan, wanted, submit.array_size(plan.experiment), scale)
+    check_partitions(plan.experiment, dict.fromkeys(array.stage for array in arrays))
     wide_console(stderr=True).print(submission_table(plan, arrays, set(job_of)))
     first = 1 + max(map(int, job_of.values()), default=0)
     for number, array in enumerate(arrays, start=first):

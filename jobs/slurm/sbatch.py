@@ -19,6 +19,7 @@ from jobs.store.storage import Storage
 _GPU_OPTIONS = {"gres", "gpus", "gpus-per-node", "gpus-per-task"}
 # The same for memory: sbatch refuses --mem beside one of them.
 _MEMORY_OPTIONS = {"mem-per-cpu", "mem-per-gpu"}
+_MOST_IN_COMMENT = 3  # names of tasks
 
 
 def sbatch_parameters(
@@ -33,6 +34,7 @@ def sbatch_parameters(
         **({} if _MEMORY_OPTIONS & set(own) else memory),
         # B: the batch script alone gets it, which tells python; see in_job.sh.
         "signal": f"B:USR2@{cluster.signal_before_end_s}",
+        "comment": _comment(array),
         **_mail(array, cluster.mail),
         **own,
     }
@@ -56,6 +58,13 @@ def sbatch_parameters(
     }
     given = {key: value for key, value in parameters.items() if value is not None}
     return {**given, "wckey": None}  # submitit's own is refused at sites that check it
+
+
+def _comment(array: Array) -> str:
+    """The tasks, for whoever looks at the queue: `squeue -o "%i %k"`. Without a space to quote."""
+    names = ["/".join(task.cell.parts) or task.stage for task in array.tasks]
+    rest = len(names) - _MOST_IN_COMMENT
+    return ",".join(names[:_MOST_IN_COMMENT]) + (f",+{rest}" if rest > 0 else "")
 
 
 def _mail(array: Array, address: str | None) -> dict[str, str]:

@@ -162,6 +162,17 @@ def test_script_has_what_the_site_and_the_stage_say(tmp_path: Path) -> None:
     assert f"{sys.executable} -u -m submitit.core._submit" in text
 
 
+def test_a_jobs_comment_says_its_tasks(tmp_path: Path) -> None:
+    assert "#SBATCH --comment=prepare\n" in script(tmp_path, "prepare")
+    cells = ",".join(f"seed-{seed}/fold-0/labels-01/group-0" for seed in range(3))
+    grid = {**BASE["grid"], "use_folds": [0], "seeds": [0, 1, 2]}
+    assert f"#SBATCH --comment={cells}\n" in script(tmp_path, "train_gan", grid=grid)
+    grid["seeds"] = [0, 1, 2, 3, 4]
+    assert f"#SBATCH --comment={cells},+2\n" in script(tmp_path, "train_gan", grid=grid)
+    own = script(tmp_path, "prepare", cluster={"sbatch": {"comment": "ours"}})
+    assert "#SBATCH --comment=ours\n" in own and "comment=prepare" not in own
+
+
 def test_a_sites_own_way_to_ask_for_gpus_replaces_ours(tmp_path: Path) -> None:
     text = script(tmp_path, "train_gan", cluster={"sbatch": {"gres": "gpu:h100:1"}})
     assert "--gres=gpu:h100:1\n" in text and "gpus-per-node" not in text
