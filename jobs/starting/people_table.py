@@ -18,7 +18,7 @@ def people_table(images: Path, labels: Path | None, template: Path | None) -> st
     files = [path for path in matching(images, "*") if _ENDING.search(path.name)]
     files = [path for path in files if template is None or not path.samefile(template)]
     if not files:
-        raise UserError(f"{images}: no image (.nii, .nii.gz, .mgz) and no table; give --images")
+        raise UserError(f"{images}: no image (.nii, .nii.gz, .mgz) and no table; is it the folder?")
     stems = {path: _ENDING.sub("", path.name) for path in files}
     of_image: dict[Path, Path] = {}
     for label in [] if labels is None else matching(labels, "*"):

@@ -111,6 +111,7 @@ def test_a_merge_that_was_cut_off_leaves_nothing_that_looks_done(
                 source.storage,
             )
         )
+    assert (into.folder(BASELINE) / "product.txt").exists(), "the manifest comes last"
     assert done(into) == {"prepare", GAN}
     monkeypatch.setattr(merging.shutil, "copyfile", copied)
     assert gansfer("merge", into.storage.root, source.storage.root).code == 0
