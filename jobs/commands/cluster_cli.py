@@ -198,7 +198,7 @@ def _to_cancel(
     if not given:
         return live
     # By the record as well: jobs of earlier settings are in no plan any more.
-    chosen = names_chosen({*submitted.last, *plan.by_id}, given)
+    chosen = names_chosen([*submitted.last, *plan.by_id], given)
     return [task_id for task_id in live if task_id in chosen]
 
 

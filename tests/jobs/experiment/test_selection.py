@@ -8,12 +8,13 @@ from gansfer.errors import UserError
 from jobs.experiment.loading import parse_experiment
 from jobs.experiment.plan import Plan, make_plan
 from jobs.experiment.selection import names_chosen, tasks_chosen, with_needs
-from tests.jobs.stand_in import BASE
 
 
 @pytest.fixture(scope="module")
 def plan() -> Plan:
-    return make_plan(parse_experiment({**BASE, "storage": "runs"}, "test"))
+    grid = {"folds": 2, "label_counts": [1, 3], "ratios": ["2:1"], "ablation": None}
+    values = {"name": "one", "cohort": {"images": {"kind": "phantom"}}, "grid": grid}
+    return make_plan(parse_experiment(values, "test"))
 
 
 def chosen(plan: Plan, *given: str) -> set[str]:

@@ -168,18 +168,18 @@ def test_a_dry_run_prints_what_would_be_sent_and_no_more(slurm: StandIn) -> None
 
 
 def test_only_some_tasks_and_what_they_need_are_submitted_and_no_report(slurm: StandIn) -> None:
-    only = ("--only", "fold-1/labels-03/baseline", "--only", "train_gan/fold-0/labels-01")
+    only = ("--only", "seed-1/fold-0/labels-03/baseline", "--only", "train_gan/seed-0/labels-01")
     said = slurm("submit", "--yes", *only)
     record = JobRecord(slurm.root / "slurm").load()
     assert [one.tasks for one in record] == [
         ("prepare",),
         ("train_gan/seed-0/fold-0/labels-01/group-0",),
-        ("train_segmenter/seed-0/fold-1/labels-03/baseline",),
+        ("train_segmenter/seed-1/fold-0/labels-03/baseline",),
     ]
     assert "job 1: 1 of one.prepare" in said
     slurm.queue_all()
-    assert "nothing to submit: 0 of 28 tasks are done, 3 queued" in slurm("submit", *only)
-    script = slurm("submit", "--dry-run", "--only", "synthesise/fold-0/labels-01")
+    assert "tasks are done, 3 queued or running" in slurm("submit", *only)
+    script = slurm("submit", "--dry-run", "--only", "synthesise/seed-0/labels-01")
     assert script.count("#!/bin/bash") == 1
     assert "--dependency=afterany:1:2\n" in script, "it waits for what is queued already"
 
@@ -188,7 +188,7 @@ def test_a_retry_of_some_tasks_brings_what_blocks_them(slurm: StandIn) -> None:
     slurm("submit", "--yes")
     slurm.queue_all()
     slurm.end("2", "3", "4", "5", "6", "7", state="FAILED")
-    scripts = slurm("retry", "--dry-run", "--only", "fold-0/labels-01/ratio-2to1")
+    scripts = slurm("retry", "--dry-run", "--only", "seed-0/fold-0/labels-01/ratio-2to1")
     jobs = [line.partition(": ")[2] for line in scripts.splitlines() if line.startswith("# job")]
     cell = "seed-0/fold-0/labels-01"
     assert jobs == [
@@ -203,10 +203,10 @@ def test_a_retry_of_some_tasks_brings_what_blocks_them(slurm: StandIn) -> None:
 def test_status_and_cancel_of_some_tasks(slurm: StandIn) -> None:
     slurm("submit", "--yes")
     slurm.queue_all()
-    found = json.loads(slurm("status", "--json", "--only", "fold-1/labels-01", fails=3))
+    found = json.loads(slurm("status", "--json", "--only", "seed-1/fold-0/labels-01", fails=3))
     assert (found["counts"]["queued"], len(found["tasks"])) == (5, 5)
     assert "cancelled 6 jobs" in slurm(
-        "cancel", "--yes", "fold-1/labels-01", "--only", "train_gan/fold-0/labels-03"
+        "cancel", "--yes", "seed-1/fold-0/labels-01", "--only", "train_gan/seed-0/labels-03"
     )
     slurm.configure(grid={"label_counts": [3]})  # the jobs of one label are in no plan any more
     assert "cancelled 2 jobs" in slurm("cancel", "--yes", "train_gan/labels-01")
