@@ -14,13 +14,15 @@ from torch import Tensor
 from gansfer.cohort.encode import ChannelCode
 from gansfer.gan.networks import Generator
 from gansfer.gan.sample import sample
-from gansfer.synthesis.labelling import Labelling
+from gansfer.synthesis.labelling import Labelled, Labelling
 from gansfer.synthesis.neighbours import nearest
 from gansfer.synthesis.realism import keep
 from gansfer.synthesis.synthetic_sets import SyntheticSet
 
 Floats = npt.NDArray[np.float32]
 Slices = dict[str, npt.NDArray]
+# The contrasts of more at a time would be too many for memory.
+BLOCK_SLICES = 500
 
 
 def decoded_slices(
@@ -35,6 +37,27 @@ def decoded_slices(
         device: "cpu" or "cuda".
     """
     return code.decode(sample(generator, latents_kl, device=device).numpy())
+
+
+def labelled_slices(
+    generator: Generator,
+    latents_kl: Tensor,
+    code: ChannelCode,
+    labelling: Labelling,
+    *,
+    device: str = "cpu",
+) -> tuple[Floats, Labelled]:
+    """Z-scored images [K, H, W] of some latents, at most `BLOCK_SLICES`, and their labels.
+
+    Args:
+        generator: fully grown.
+        latents_kl: [K, L].
+        code: the code that the generator was trained with.
+        labelling: the cell's.
+        device: "cpu" or "cuda".
+    """
+    image_khw, contrast_kshw = decoded_slices(generator, latents_kl, code, device=device)
+    return image_khw, labelling.label(image_khw, contrast_kshw)
 
 
 def make_slices(
@@ -59,8 +82,7 @@ def make_slices(
     Returns:
         The columns `image_khw`, `label_khw`, `slice_index_k` and `score_k` of a `SyntheticSet`.
     """
-    image_khw, contrast_kshw = decoded_slices(generator, latents_kl, code, device=device)
-    labelled = labelling.label(image_khw, contrast_kshw)
+    image_khw, labelled = labelled_slices(generator, latents_kl, code, labelling, device=device)
     _, score_k = nearest(image_khw, known_nhw)
     return {
         "image_khw": image_khw,

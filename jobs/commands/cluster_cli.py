@@ -12,7 +12,7 @@ import typer
 from rich.live import Live
 
 from gansfer.errors import UserError
-from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, Only, Settings, open_experiment
+from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, Only, Settings
 from jobs.commands.status_view import status_view, wide_console
 from jobs.commands.submitting import (
     confirm_and_submit,
@@ -29,6 +29,7 @@ from jobs.slurm.cancelling import cancel_jobs
 from jobs.slurm.job_record import JobRecord
 from jobs.slurm.status import ExperimentStatus, experiment_status
 from jobs.slurm.submitted_jobs import SubmittedJobs, look_up
+from jobs.store.opening import open_experiment
 from jobs.store.storage import Storage
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="do not ask")]

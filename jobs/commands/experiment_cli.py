@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from jobs.commands.arguments import AsJson, ConfigPath, Settings, open_experiment, read_experiment
+from jobs.commands.arguments import AsJson, ConfigPath, Settings
 from jobs.commands.status_view import wide_console
 from jobs.experiment.loading import experiment_schema
 from jobs.experiment.plan import make_plan
 from jobs.slurm.partitions import check_partitions
+from jobs.store.opening import open_experiment, read_experiment
 from jobs.store.storage import Storage
 
 

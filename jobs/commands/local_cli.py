@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gansfer.errors import UserError
-from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, Only, Settings, open_experiment
+from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, Only, Settings
 from jobs.commands.display import Display
 from jobs.commands.submitting import refuse_outdated
 from jobs.experiment.loading import save_experiment
@@ -25,6 +25,7 @@ from jobs.slurm.job_record import JobRecord
 from jobs.slurm.submitted_jobs import look_up
 from jobs.store.ledger import Ledger
 from jobs.store.merging import take, what_to_merge
+from jobs.store.opening import open_experiment
 from jobs.store.storage import Storage
 from jobs.worker.pool import run_locally
 from jobs.worker.run import DONE, MISTAKE, STOPPED

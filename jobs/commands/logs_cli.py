@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from gansfer.errors import UserError
-from jobs.commands.arguments import ConfigPath, Only, Settings, open_experiment
+from jobs.commands.arguments import ConfigPath, Only, Settings
 from jobs.experiment.plan import Task
 from jobs.experiment.selection import tasks_chosen
 from jobs.slurm.job_record import JobRecord
 from jobs.slurm.submitted_jobs import SubmittedJobs, look_up
+from jobs.store.opening import open_experiment
 from jobs.store.storage import Storage
 
 READ_EVERY_S = 1.0

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from gansfer.errors import UserError
-from jobs.commands.arguments import ConfigPath, open_experiment
+from jobs.commands.arguments import ConfigPath
+from jobs.store.opening import open_experiment
 
 
 class Format(StrEnum):

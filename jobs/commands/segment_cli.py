@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gansfer.errors import UserError
-from jobs.commands.arguments import ConfigPath, Settings, open_experiment
+from jobs.commands.arguments import ConfigPath, Settings
+from jobs.store.opening import open_experiment
 
 if TYPE_CHECKING:  # a login node has no torch
     from gansfer.application.model_file import SegmenterModel

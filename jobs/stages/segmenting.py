@@ -18,6 +18,7 @@ from gansfer.volumes import as_slices
 from jobs.stages.context import Context
 from jobs.store.partial_results import Parts
 
+Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
 
 
@@ -55,17 +56,31 @@ def segment_subjects(
     return label_nzhw
 
 
-def _segment_lot(
-    context: Context, cohort: Cohort, state: dict[str, Any], ids: Sequence[str], watch: Watch
+def segment_volumes(
+    context: Context, state: dict[str, Any], image_nzhw: Floats, n_classes: int, watch: Watch
 ) -> Labels:
-    image_nzhw = cohort.images(ids)
-    n, z, h, w = image_nzhw.shape
+    """Label maps [N, Z, H, W] of z-scored images [N, Z, H, W], as the experiment segments.
+
+    Args:
+        context: of a task of a stage that segments.
+        state: the trained network's state dict.
+        image_nzhw: in the cohort's common space.
+        n_classes: structures + 1.
+        watch: told of progress.
+    """
     label_khw = segment_slices(
         state,
         as_slices(image_nzhw),
         context.experiment.segmenter,
-        1 + len(cohort.structures),
+        n_classes,
         device=context.device,
         watch=watch,
     )
-    return label_khw.reshape(n, z, h, w)
+    return label_khw.reshape(image_nzhw.shape)
+
+
+def _segment_lot(
+    context: Context, cohort: Cohort, state: dict[str, Any], ids: Sequence[str], watch: Watch
+) -> Labels:
+    n_classes = 1 + len(cohort.structures)
+    return segment_volumes(context, state, cohort.images(ids), n_classes, watch)

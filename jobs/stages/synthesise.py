@@ -15,7 +15,7 @@ from gansfer.cohort.training_data import TrainingData
 from gansfer.gan.sample import draw_latents
 from gansfer.gan_settings import PHASES
 from gansfer.progress import StopRequested
-from gansfer.synthesis.generate import filtered_set, make_slices
+from gansfer.synthesis.generate import BLOCK_SLICES, filtered_set, make_slices
 from gansfer.synthesis.labelling import Labelling
 from gansfer.synthesis.synthetic_sets import SyntheticSet, write_synthetic
 from jobs.stages.context import Context, Outcome
@@ -28,8 +28,6 @@ from jobs.stages.inputs import (
     training_data,
 )
 from jobs.store.partial_results import Parts, remove_parts
-
-_BLOCK_SLICES = 500
 
 
 def synthesise(context: Context) -> Outcome:
@@ -63,7 +61,7 @@ def synthesise(context: Context) -> Outcome:
 
 def _block_names(n_slices: int, phase: int) -> dict[int, str]:
     """Part that each block is kept in, by its first slice."""
-    starts = range(0, n_slices, _BLOCK_SLICES)
+    starts = range(0, n_slices, BLOCK_SLICES)
     return {start: f"phase-{phase}-from-{start:06d}" for start in starts}
 
 
@@ -97,11 +95,11 @@ def _make(
         if not parts.has(name):
             if context.watch.stopping():
                 raise StopRequested
-            block = latents[start : start + _BLOCK_SLICES]
+            block = latents[start : start + BLOCK_SLICES]
             slices = make_slices(
                 generator, block, code, labelling, data.known_images_khw, device=context.device
             )
             parts.keep(name, slices)
         blocks.append(parts.read(name))
-        context.watch.report(min(start + _BLOCK_SLICES, n), n, "slices", f"phase {phase}")
+        context.watch.report(min(start + BLOCK_SLICES, n), n, "slices", f"phase {phase}")
     return filtered_set(blocks, settings.keep_percentile, seed)

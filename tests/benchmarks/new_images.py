@@ -31,8 +31,8 @@ from gansfer.readers.listed import Entry, ListedSource, Listing
 from gansfer.resampling import resample_labels
 from gansfer.subjects import RawSubject
 from jobs.application.packaging import packaged_model
-from jobs.commands.arguments import open_experiment
 from jobs.inputs.sources import make_source
+from jobs.store.opening import open_experiment
 from tests.benchmarks.prepared import Labels, dice, numbers
 
 

@@ -10,7 +10,7 @@ import pytest
 from gansfer.cohort.shards import Cohort
 from gansfer.errors import UserError
 from gansfer.report.viewer.shown_subjects import ShownSubject
-from jobs.reporting.collect import _metrics, _subjects
+from jobs.reporting.metric_files import metric_rows, subjects_by_id
 from jobs.reporting.stored_segmentations import StoredSegmentations
 from tests.jobs.conftest import Finished
 from tests.jobs.experiments import BASELINE, RATIO, Trial
@@ -18,7 +18,7 @@ from tests.jobs.experiments import BASELINE, RATIO, Trial
 
 def _first_tested(trial: Trial) -> tuple[ShownSubject, float]:
     """A test subject of the baseline, and its overall Dice."""
-    rows = _metrics(trial.plan, trial.storage, trial.ledger(), _subjects(trial.storage))
+    rows = metric_rows(trial.plan, trial.storage, trial.ledger(), subjects_by_id(trial.storage))
     rows = rows[(rows["set"] == "test") & (rows["arm"] == "baseline") & (rows["metric"] == "dsc")]
     row = rows[rows["structure"] == "overall"].iloc[-1]
     shown = ShownSubject("only", 1, 0, 0, row["subject"], "ratio-2to1", 0.0, 0.0, 1)
