@@ -89,6 +89,7 @@ STOREYS = (
     "jobs/starting",
     "jobs/slurm",
     "jobs/application",
+    "jobs/notebook",
     "jobs/commands",
 )
 # room of jobs -> the science that it may call.
@@ -130,6 +131,7 @@ CALLS: dict[str, set[str]] = {
         "readers/files",
         "report/tables",
     },
+    "jobs/notebook": {"cohort", "gan", "synthesis"},
     "jobs/commands": {
         "application",
         "cohort",
@@ -141,6 +143,9 @@ CALLS: dict[str, set[str]] = {
         "synthesis",
     },
 }
+# The one door from the science to what is around it: `gansfer.open`, which imports it when it is
+# called. No other `__init__.py` imports anything of the project.
+DOOR = (ROOT / "gansfer" / "__init__.py", {"jobs.notebook.opened_run", "gansfer.errors"})
 FILES = [path for room in house.rooms() for path in room.files]
 TORCH_FREE = [
     "gansfer.settings",
@@ -189,6 +194,16 @@ def test_every_room_is_on_the_map() -> None:
 def test_rooms_keep_to_their_arrows(pair: tuple[str, str], imports: list[str]) -> None:
     room, other = pair
     assert other in _allowed(room), f"{room} must not import {other}: {', '.join(imports)}"
+
+
+def test_only_one_door_leads_from_the_science_to_the_jobs() -> None:
+    for path in (path for top in TOPS for path in (ROOT / top).rglob("__init__.py")):
+        imported = set(house.imported_modules(path))
+        assert imported == (DOOR[1] if path == DOOR[0] else set()), path
+
+
+def test_importing_the_package_loads_nothing_else() -> None:
+    _import_without("gansfer", ["jobs", "pydantic", *SCIENTIFIC])
 
 
 def test_the_permitted_arrows_run_in_no_circle() -> None:

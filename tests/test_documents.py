@@ -20,7 +20,10 @@ from jobs.commands.cli import app
 from jobs.experiment.loading import parse_experiment
 from tests.house import ROOT
 
-DOCUMENTS = sorted({*ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("tests/*/README.md")})
+FOLDERS = ("", "*/", "tests/*/", "jobs/*/")
+DOCUMENTS = sorted(
+    {*ROOT.glob("*.md"), *(path for one in FOLDERS for path in ROOT.glob(f"{one}README.md"))}
+)
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 # A file of this repository, with or without a function of it: `gan/phases.py:train_phase_1`.
 FILE = re.compile(r"(?<![\w<>*-])((?:[\w.-]+/)+[\w.-]+\.(?:py|sh|md|txt|def))(?::(\w+(?:\.\w+)*))?")

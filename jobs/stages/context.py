@@ -37,7 +37,8 @@ class Outcome:
 class Context:
     """One task: which, where its products lie, and who is told of its progress.
 
-    Only the files of this folder see it; the science is given arrays and settings.
+    Only the files of this folder, and a notebook that does as they do, see it; the science is given
+    arrays and settings.
     """
 
     plan: Plan

@@ -1,0 +1,1 @@
+"""A run from Python: its cells' generators and segmenters, its metrics, its cohort."""
