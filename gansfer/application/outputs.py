@@ -125,7 +125,16 @@ def write_tables(folder: Path, numbers: Sequence[LabelNumber]) -> Path:
         The table of volumes.
     """
     write_number_table(folder, numbers)
-    records = [read_record(path) for path in sorted(folder.glob(f"*{RECORD_ENDING}"))]
+    while True:  # until no other process has put a record there since they were read
+        paths = sorted(folder.glob(f"*{RECORD_ENDING}"))
+        table = _write_volumes(folder, numbers, [read_record(path) for path in paths])
+        if sorted(folder.glob(f"*{RECORD_ENDING}")) == paths:
+            return table
+
+
+def _write_volumes(
+    folder: Path, numbers: Sequence[LabelNumber], records: Sequence[dict[str, Any]]
+) -> Path:
     similarities = [record.get("registration_similarity") for record in records]
     more = {
         "registration_similarity": ["n/a" if s is None else f"{s:.3f}" for s in similarities],

@@ -109,6 +109,11 @@ class ListedSource:
         self._entries = {entry.id: entry for entry in listing.entries}
         self._subjects = {one.id: one for one in _subjects_of(listing.entries)}
 
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The listing's sessions and their files."""
+        return self._listing.entries
+
     def subjects(self) -> tuple[Subject, ...]:
         """Every session, in the listing's order.
 

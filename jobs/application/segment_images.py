@@ -46,7 +46,7 @@ class Step:
 
 
 def check_images(
-    source: FileSource, model: SegmenterModel, out: Path
+    source: FileSource, model: SegmenterModel, out: Path, part: tuple[int, int] = (0, 1)
 ) -> tuple[list[str], list[str]]:
     """Read every image as `gansfer validate` does, and look at what `out` holds.
 
@@ -54,6 +54,7 @@ def check_images(
         source: the reader of the images.
         model: the segmenter.
         out: the folder of the results.
+        part: (k, n) for the k-th of n shares of the images, from 0.
 
     Returns:
         Ids of the images that are not done yet, and what the user should know.
@@ -63,7 +64,7 @@ def check_images(
     """
     survey = source.survey()
     problems, notes = list(survey.problems), list(survey.notes)
-    ids = [one.id for one in survey.subjects]
+    ids = [one.id for one in survey.subjects][part[0] :: part[1]]
     problems += _other_results(source, model, out, ids)
     todo = [one for one in ids if not (out / f"{one}{RECORD_ENDING}").exists()]
     workers = 1 if len(todo) <= _FEW_IMAGES else usable_cores()

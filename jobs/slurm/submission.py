@@ -13,9 +13,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import submitit
 from submitit.slurm.slurm import _make_sbatch_string
@@ -138,6 +139,32 @@ def script_for(
     python = python or python_command(experiment, storage, write=False)
     command = f"{python} -u -m submitit.core._submit {shlex.quote(folder)}"
     return str(_make_sbatch_string(command=command, folder=folder, **parameters))
+
+
+def submit_script(storage: Storage, name: str, command: str, parameters: Mapping[str, Any]) -> str:
+    """Submit a command that is no task of a plan; give the job's id.
+
+    Args:
+        storage: where jobs find their files.
+        name: of the script's file.
+        command: what the job runs.
+        parameters: as of `sbatch_parameters`.
+
+    Raises:
+        UserError: sbatch is not there, or refused.
+    """
+    script = str(_make_sbatch_string(command=command, folder=_job_folder(storage), **parameters))
+    path = storage.submissions / f"{name}.sh"
+    write_text(path, script)
+    with _without_outer_job():
+        try:
+            ran = subprocess.run(["sbatch", str(path)], capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            raise UserError("sbatch: not found; is this a login node of the cluster?") from None
+    found = _job_of(ran.stdout.strip()) if ran.returncode == 0 else None
+    if found is None:
+        raise UserError(f"{name}: sbatch refused: {_refusal(ran.stderr or ran.stdout)}")
+    return found[0]
 
 
 def run_element(experiment_file: str, task_id: str) -> None:

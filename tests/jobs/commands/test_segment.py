@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,9 +19,10 @@ from gansfer.evaluation.predictions import read_predictions
 from gansfer.preprocessing.roi_check import roi_affine
 from gansfer.resampling import resample_labels
 from gansfer.structures import PAPER_STRUCTURES
+from jobs.application import array_job
 from jobs.inputs.sources import make_source
 from tests.jobs.conftest import Asked, Finished
-from tests.jobs.experiments import RATIO
+from tests.jobs.experiments import RATIO, ROOT
 
 Gansfer = Callable[..., Asked]
 
@@ -170,6 +173,84 @@ def test_an_image_that_fails_later_leaves_the_others_whole(
     assert asked.code == 2 and f"error: {failing}: registration" in asked.err
     assert "1 segmented, 1 not" in asked.out
     assert not list(out.glob(f"{failing}*")) and len(list(out.glob("*_dseg.nii.gz"))) == 1
+
+
+def test_an_array_segments_what_one_process_would(
+    finished: Finished,
+    scans: Path,
+    gansfer: Gansfer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The script that sbatch gets is run here, element by element, as SLURM would."""
+    programs, script, out = tmp_path / "bin", tmp_path / "script", tmp_path / "out"
+    programs.mkdir()
+    for name, body in {
+        "sbatch": f'cp "$1" {script}; echo "Submitted batch job 7"',
+        "scontrol": 'echo "MaxArraySize = 1000"',
+    }.items():
+        (programs / name).write_text(f"#!/bin/bash\n{body}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setattr(array_job, "IMAGES_OF_AN_ELEMENT", 1)
+    table = ("--table", scans / "people.csv")
+    site = ("--set", "cluster.partition=short", "--set", "resources.segment_cohort.time_h=0.5")
+    asked = gansfer("segment", finished.config, *table, "--out", out, "--submit", *site)
+    assert asked.code == 0 and "job 7: 2 images in 2 elements" in asked.out, asked
+    options = [line for line in script.read_text().splitlines() if line.startswith("#SBATCH")]
+    assert any("--array=0-1" in line for line in options), options
+    assert "#SBATCH --partition=short" in options and "#SBATCH --time=30" in options
+    assert not list(out.glob("*_dseg*"))
+    for element in ("0", "1"):
+        ran = subprocess.run(
+            ["bash", str(script)],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(ROOT),
+                "SLURM_JOB_ID": f"{7 + int(element)}",
+                "SLURM_ARRAY_JOB_ID": "7",
+                "SLURM_ARRAY_TASK_ID": element,
+            },
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert len(list(out.glob("*_dseg.json"))) == 1 + int(element)
+    here = tmp_path / "here"
+    assert gansfer("segment", finished.config, *table, "--out", here).code == 0
+    for path in here.glob("*.*"):
+        assert path.read_bytes() == (out / path.name).read_bytes(), path.name
+    again = gansfer("segment", finished.config, *table, "--out", out, "--submit")
+    assert again.code == 0 and "2 done before" in again.out and "job" not in again.out
+
+
+def test_what_cannot_be_submitted_is_one_line_and_leaves_nothing(
+    finished: Finished,
+    scans: Path,
+    gansfer: Gansfer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = tmp_path / "x.gansfer"
+    assert gansfer("package", finished.config, model).code == 0
+    table, out = ("--table", scans / "people.csv"), tmp_path / "out"
+    asked = gansfer("segment", model, *table, "--out", out, "--submit")
+    assert asked.code == 2 and "knows no cluster" in asked.err
+    odd = tmp_path / "my results"
+    asked = gansfer("segment", finished.config, *table, "--out", odd, "--submit")
+    assert asked.code == 2 and "names the job" in asked.err
+    asked = gansfer("segment", model, *table, "--out", out, "--part", "2/2")
+    assert asked.code == 2 and "expected K/N" in asked.err
+    assert not out.exists() and not odd.exists()
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sbatch").write_text("#!/bin/bash\necho bad partition >&2; exit 1\n")
+    (tmp_path / "bin" / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    asked = gansfer("segment", finished.config, *table, "--out", out, "--submit")
+    assert asked.code == 2 and "sbatch refused: bad partition" in asked.err
+    assert not list(out.glob("*_dseg*"))
 
 
 def test_package_refuses_what_it_cannot_write(
