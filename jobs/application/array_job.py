@@ -55,7 +55,7 @@ def submit_segmentation(
     n_parts = min(-(-len(entries) // IMAGES_OF_AN_ELEMENT), array_size(experiment))
     site = _with_folders(experiment, entries, out)
     storage = Storage(site)
-    asked = Array("segment_cohort", None, (), experiment.stage_resources("segment_cohort"))
+    asked = Array("segment_cohort", None, None, (), experiment.stage_resources("segment_cohort"))
     name = f"{out.name}.segment"
     parameters = sbatch_parameters(asked, name, (), site)
     if n_parts > 1:
