@@ -153,7 +153,9 @@ def submit_script(storage: Storage, name: str, command: str, parameters: Mapping
     Raises:
         UserError: sbatch is not there, or refused.
     """
-    script = str(_make_sbatch_string(command=command, folder=_job_folder(storage), **parameters))
+    # The folder of the logs must be there before the job, whose number nobody knows yet.
+    folder = str(storage.submissions)
+    script = str(_make_sbatch_string(command=command, folder=folder, **parameters))
     path = storage.submissions / f"{name}.sh"
     write_text(path, script)
     with _without_outer_job():
