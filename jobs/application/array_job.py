@@ -58,6 +58,7 @@ def submit_segmentation(
     asked = Array("segment_cohort", None, None, (), experiment.stage_resources("segment_cohort"))
     name = f"{out.name}.segment"
     parameters = sbatch_parameters(asked, name, (), site)
+    parameters["additional_parameters"]["comment"] = f"{len(entries)} images to segment"
     if n_parts > 1:
         parameters["map_count"] = n_parts
     model.write(file)
