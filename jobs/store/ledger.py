@@ -67,9 +67,17 @@ class Ledger:
         return [need for need in task.needs if not self.done(self.plan.by_id[need])]
 
     def input_digests(self, task: Task) -> dict[str, str]:
-        """Digest of the products of each needed task that has any."""
+        """Digest of the products of each needed task that has any.
+
+        A report leaves out what is not done, so only what is done went into it. Else one made while
+        a stale task waited for its inputs would count as complete once these are there again.
+        """
         found = {need: self.manifest(self.plan.by_id[need]) for need in task.needs}
-        return {need: kept["digest"] for need, kept in found.items() if kept is not None}
+        return {
+            need: kept["digest"]
+            for need, kept in found.items()
+            if kept is not None and (task.stage != "aggregate" or self.done(self.plan.by_id[need]))
+        }
 
     def _look(self, task: Task) -> Finding:
         manifest = self.manifest(task)

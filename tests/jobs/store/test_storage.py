@@ -124,6 +124,21 @@ def test_the_report_is_stale_once_more_is_there(done: Trial) -> None:
     assert why(done, "aggregate") == f"{SYNTHETIC} was remade or is gone"
 
 
+def test_a_report_made_while_a_task_waited_for_its_input_is_stale_afterwards(done: Trial) -> None:
+    """The same files are there again, but the report has left out what was stale meanwhile."""
+    gan = done.storage.files(done.task(GAN)).manifest
+    kept = gan.read_bytes()
+    gan.unlink()
+    assert done.ledger().finding(done.task(RATIO)).state == "stale"
+    done.pretend("aggregate")
+    assert done.ledger().done(done.task("aggregate"))
+    gan.write_bytes(kept)
+    assert done.ledger().done(done.task(RATIO))
+    assert done.ledger().finding(done.task("aggregate")).state == "stale"
+    done.pretend("aggregate")
+    assert done.ledger().done(done.task("aggregate"))
+
+
 def test_a_ledger_looks_once_until_told_to_forget(done: Trial) -> None:
     ledger, gan = done.ledger(), done.task(GAN)
     assert ledger.done(gan)
