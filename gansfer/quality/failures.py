@@ -52,11 +52,18 @@ def generator_failure(variety: float | None) -> str | None:
     )
 
 
-def segmenter_failure(label_nzhw: npt.NDArray[np.uint8]) -> str | None:
-    """Says that a segmenter finds no structure in any of the subjects [N, Z, H, W]."""
+def segmenter_failure(
+    label_nzhw: npt.NDArray[np.uint8], subjects: str = "test subjects"
+) -> str | None:
+    """Says that a segmenter finds no structure in any of the subjects [N, Z, H, W].
+
+    Args:
+        label_nzhw: its label maps.
+        subjects: what the sentence is to call them.
+    """
     if label_nzhw.any():
         return None
-    return f"predicts nothing: no foreground voxel in any of {len(label_nzhw)} test subjects"
+    return f"predicts nothing: no foreground voxel in any of {len(label_nzhw)} {subjects}"
 
 
 def _median_difference(image_nhw: Floats) -> float:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from gansfer.gan_settings import PHASES
-from gansfer.report.page.pictures import Kind, Picture
+from gansfer.report.page.pictures import Picture
 from jobs.experiment.plan import Plan, Task
 from jobs.store.ledger import Ledger
+from jobs.store.manifest import file_digests
 from jobs.store.storage import Storage
+from jobs.store.task_files import PICTURES_OF_A_PHASE, PICTURES_OF_SLICES
 
-_KINDS_OF_A_PHASE: tuple[Kind, ...] = ("samples", "losses")
-_KINDS_OF_SLICES: tuple[Kind, ...] = (
-    "latents",
-    "embedding",
-    "postprocessing",
-    "rejected",
-    "nearest",
-)
+_log = logging.getLogger("gansfer")
+
 _COLUMNS = ["seed", "fold", "labels", "group", "phase", "kind", "file", "path", "there"]
 
 
@@ -31,14 +29,14 @@ def planned_files(plan: Plan, storage: Storage, ledger: Ledger) -> pd.DataFrame:
 
     Returns:
         Columns seed, fold, labels, group, phase (missing where it is of all), kind, file (name in
-        the task's folder), path, there (and the task is done).
+        the task's folder), path, there (whole, and the task is done).
     """
     rows = []
     for task in plan.tasks:
         cell, done = task.cell, ledger.done(task)
         for phase, kind, path in _files_of(task, storage, ledger):
             name = str(path.relative_to(storage.folder(task)))
-            there = done and path.exists()
+            there = done and path.exists() and not _is_damaged(path, name, ledger.manifest(task))
             place = (cell.seed, cell.fold, cell.labels, cell.group)
             rows.append((*place, phase, kind, name, path, there))
     return pd.DataFrame(rows, columns=_COLUMNS).astype({"phase": "Int64", "there": bool})
@@ -73,6 +71,22 @@ def quality_of(files: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(tables) if tables else pd.DataFrame()
 
 
+def _is_damaged(path: Path, name: str, manifest: Mapping[str, Any] | None) -> bool:
+    """It is not as it was written; one of an earlier version has no digest and is taken as it is.
+
+    Nothing is computed again for a picture: it is left out and told.
+    """
+    written = (manifest or {}).get("shown", {}).get(name)
+    if written is None or file_digests(path.parent, (path.name,))[path.name] == written:
+        return False
+    _log.warning(
+        "%s was damaged since it was written and is left out; gansfer pictures draws and measures "
+        "synthetic slices again",
+        path,
+    )
+    return True
+
+
 def _files_of(
     task: Task, storage: Storage, ledger: Ledger
 ) -> Iterator[tuple[int | None, str, Path]]:
@@ -80,10 +94,10 @@ def _files_of(
     files = storage.files(task)
     if task.stage == "train_gan":
         for phase in PHASES:
-            for kind in _KINDS_OF_A_PHASE:
+            for kind in PICTURES_OF_A_PHASE:
                 yield phase, kind, files.phase(phase).picture(kind)
     if task.stage == "synthesise":
-        for kind in _KINDS_OF_SLICES:
+        for kind in PICTURES_OF_SLICES:
             if kind != "rejected" or _rejects(task, ledger):
                 yield None, kind, files.picture(kind)
         yield None, "quality", files.quality

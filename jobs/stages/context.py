@@ -27,10 +27,13 @@ class Outcome:
         products: names of files in the task's folder, which other tasks read and its digest
             covers.
         facts: what the manifest should say beside them.
+        shown: names of files that the report shows and no task reads: the manifest keeps the digest
+            of each, and that of the products does not cover them.
     """
 
     products: tuple[str, ...]
     facts: dict[str, Any] = field(default_factory=dict)
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

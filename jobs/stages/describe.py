@@ -45,7 +45,9 @@ from jobs.stages.inputs import (
     training_data,
 )
 from jobs.store.ledger import Ledger
+from jobs.store.manifest import file_digests
 from jobs.store.storage import Storage
+from jobs.store.task_files import shown_of_synthesis
 
 Sets = Mapping[int, SyntheticSet]
 
@@ -58,6 +60,11 @@ def describe_again(plan: Plan, storage: Storage, watch: Watch) -> Iterator[Task]
             context = Context(plan, storage, task, watch)
             data, code = training_data(context, read_cohort(context)), read_code(context)
             describe_synthesis(context, data, code, cell_labelling(context, data, code))
+            manifest, files = storage.read_manifest(task), context.files
+            assert manifest is not None, f"{task.id} is done"
+            shown = files.relative(*shown_of_synthesis(files))
+            digests = file_digests(files.folder, shown)
+            storage.write_manifest(task, {**manifest, "shown": digests})
             yield task
 
 

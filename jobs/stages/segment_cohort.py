@@ -9,6 +9,7 @@ import numpy.typing as npt
 from safetensors.torch import load_file
 
 from gansfer.cohort.shards import Cohort
+from gansfer.quality.failures import segmenter_failure
 from jobs.experiment.plan import Cell
 from jobs.stages.context import Context, Outcome
 from jobs.stages.inputs import analysis_fold_of, read_cohort
@@ -33,7 +34,14 @@ def segment_cohort(context: Context) -> Outcome:
     products = write_results(context, cohort, ids, label_nzhw, references, surfaces=False)
     n_references = sum(reference is not None for reference in references)
     remove_parts(context.files.folder)
-    facts = {"fold": fold, "why": why, "subjects": len(ids), "references": n_references}
+    failure = segmenter_failure(label_nzhw, "images of the cohort")
+    facts = {
+        "fold": fold,
+        "why": why,
+        "subjects": len(ids),
+        "references": n_references,
+        "failed_quality": [failure] if failure else [],
+    }
     return Outcome(products, facts)
 
 

@@ -28,6 +28,7 @@ from jobs.stages.inputs import (
     training_data,
 )
 from jobs.store.partial_results import Parts, remove_parts
+from jobs.store.task_files import shown_of_synthesis
 
 
 def synthesise(context: Context) -> Outcome:
@@ -56,7 +57,9 @@ def synthesise(context: Context) -> Outcome:
         facts[f"phase_{phase}"] = json.loads(str(parts.read(written)["facts"]))
     describe_synthesis(context, data, code, labelling)
     remove_parts(context.files.folder)
-    return Outcome(context.files.relative(*map(context.files.slices, PHASES)), facts)
+    files = context.files
+    shown = files.relative(*shown_of_synthesis(files))
+    return Outcome(files.relative(*map(files.slices, PHASES)), facts, shown)
 
 
 def _block_names(n_slices: int, phase: int) -> dict[int, str]:

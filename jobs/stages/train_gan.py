@@ -42,6 +42,7 @@ from jobs.stages.inputs import (
     training_data,
 )
 from jobs.store.manifest import file_digests
+from jobs.store.task_files import PICTURES_OF_A_PHASE
 
 _GRID_SLICES = 40
 
@@ -115,7 +116,9 @@ def train_gan(context: Context) -> Outcome:
         "voxels_clipped_by_channel": n_clipped_c,
         **_facts_of_phases(context),
     }
-    return Outcome(products, facts)
+    phases = [context.files.phase(phase) for phase in settings]
+    pictures = [phase.picture(kind) for phase in phases for kind in PICTURES_OF_A_PHASE]
+    return Outcome(products, facts, context.files.relative(*pictures))
 
 
 def _selftaught(context: Context, generator_weights: Weights) -> torch.Tensor:

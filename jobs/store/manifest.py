@@ -40,6 +40,7 @@ def build_manifest(
     device: str,
     image: str | None,
     facts: dict[str, Any],
+    shown: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """The manifest of a task whose products are written.
 
@@ -54,6 +55,7 @@ def build_manifest(
         device: what computed, such as `cpu`.
         image: digest of the container image that it ran in.
         facts: what the stage wants to be on record, such as subjects and seeds.
+        shown: files that the report shows; each has its digest in `shown`.
     """
     files = file_digests(folder, products)
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -65,6 +67,7 @@ def build_manifest(
         "products": list(products),
         "files": files,
         "digest": combined_digest(files),
+        "shown": file_digests(folder, shown),
         "version": gansfer.__version__,
         "git_revision": git_revision(),
         "image_digest": image,

@@ -10,6 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CRITIC_SUFFIX = "-critic"
+# Kinds of pictures that the report shows of each phase of a GAN, and of a cell's slices.
+PICTURES_OF_A_PHASE: tuple[str, ...] = ("samples", "losses")
+PICTURES_OF_SLICES: tuple[str, ...] = (
+    "latents",
+    "embedding",
+    "postprocessing",
+    "rejected",
+    "nearest",
+)
 
 
 @dataclass(frozen=True)
@@ -155,3 +164,9 @@ class TaskFiles:
     def relative(self, *paths: Path) -> tuple[str, ...]:
         """Names of files as a manifest lists them: relative to the folder."""
         return tuple(path.relative_to(self.folder).as_posix() for path in paths)
+
+
+def shown_of_synthesis(files: TaskFiles) -> list[Path]:
+    """What the report shows of a cell's slices, as far as it is there."""
+    pictures = (files.picture(kind) for kind in PICTURES_OF_SLICES)
+    return [path for path in (*pictures, files.quality) if path.exists()]

@@ -14,10 +14,12 @@ import torch
 from gansfer.cohort.shards import Cohort
 from gansfer.gan import sequence
 from gansfer.gan.phases import PhaseResult, Weights
+from jobs.reporting.training_facts import failed_quality
+from jobs.stages import segment_cohort as cohort_stage
 from jobs.stages import train_segmenter as segmenter_stage
 from jobs.worker.run import DONE, FAILED
 from tests.jobs.conftest import Finished
-from tests.jobs.experiments import BASELINE, GAN, Trial
+from tests.jobs.experiments import BASELINE, COHORT_BASELINE, GAN, Trial
 
 
 def files_of(trial: Trial, phase: int) -> dict[str, tuple[int, bytes]]:
@@ -178,3 +180,19 @@ def test_a_segmenter_that_finds_nothing_is_on_record(
     assert trial.work(BASELINE) == DONE
     (said,) = facts(trial, BASELINE)["failed_quality"]
     assert said == "predicts nothing: no foreground voxel in any of 2 test subjects"
+
+
+def test_a_segmenter_that_finds_nothing_in_the_whole_cohort_is_on_record(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(*_: object) -> npt.NDArray[np.uint8]:
+        return np.zeros((8, *Cohort(finished.storage.cohort).shape_zhw), np.uint8)
+
+    trial = finished.copied(tmp_path, tasks=["prepare", BASELINE, COHORT_BASELINE])
+    assert facts(trial, COHORT_BASELINE)["failed_quality"] == []
+    monkeypatch.setattr(cohort_stage, "segment_subjects", nothing)
+    trial.storage.files(trial.task(COHORT_BASELINE)).manifest.unlink()
+    assert trial.work(COHORT_BASELINE) == DONE
+    (said,) = failed_quality(trial.plan, trial.ledger())
+    assert said.startswith(f"{COHORT_BASELINE}: predicts nothing: no foreground voxel in any of 8 ")
+    assert said.endswith(" images of the cohort")

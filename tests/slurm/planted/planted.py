@@ -47,6 +47,7 @@ def _load_real() -> Any:
 class _FakeOutcome:
     products: tuple[str, ...]
     facts: dict[str, Any] = field(default_factory=dict)
+    shown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
