@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import gansfer
-from gansfer.errors import UserError, not_permitted
+from gansfer.errors import UserError, clear_storage_errors, not_permitted
 from jobs.commands import (
     cluster_cli,
     experiment_cli,
@@ -68,7 +68,8 @@ def main() -> None:
     # start inherits it: Matplotlib would refuse to load where that is not installed.
     os.environ["MPLBACKEND"] = "Agg"
     try:
-        app()
+        with clear_storage_errors():
+            app()
     except UserError as error:
         for line in str(error).splitlines():
             typer.echo(f"error: {line}", err=True)

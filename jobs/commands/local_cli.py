@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from gansfer.errors import UserError
+from gansfer.errors import UserError, clear_storage_errors
 from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, Only, Settings
 from jobs.commands.display import Display
 from jobs.commands.submitting import refuse_outdated
@@ -66,9 +66,22 @@ def run_command(
     chosen = _chosen(plan, storage, until, only)
     n_workers = workers or experiment.run.workers
     check_machine(experiment, n_workers, {plan.by_id[task].stage for task in chosen})
-    # Jobs in a queue read the file that is written here.
-    refuse_outdated(plan, storage, look_up(JobRecord(storage.submissions)))
-    _remember(experiment, storage)
+    with clear_storage_errors(storage.root):
+        # Jobs in a queue read the file that is written here.
+        refuse_outdated(plan, storage, look_up(JobRecord(storage.submissions)))
+        _remember(experiment, storage)
+        _run_here(plan, chosen, storage, n_workers, until, only)
+
+
+def _run_here(
+    plan: Plan,
+    chosen: Sequence[str],
+    storage: Storage,
+    n_workers: int | None,
+    until: str | None,
+    only: Sequence[str] | None,
+) -> None:
+    """Run the chosen tasks of a plan, tell what became of them, and leave with the exit code."""
     console = Console()
     with Display(console) as display:
         result = run_locally(

@@ -87,8 +87,13 @@ class Storage:
         return str(manifest["digest"])
 
     def read_state(self, task: Task) -> dict[str, Any] | None:
-        """The task's last heartbeat, or None."""
-        return _read_json(self.files(task).state)
+        """The task's last heartbeat, or None; it is news, and a storage that fails has none."""
+        try:
+            return _read_json(self.files(task).state)
+        except PermissionError:
+            raise
+        except OSError:
+            return None
 
     def write_manifest(self, task: Task, manifest: dict[str, Any]) -> None:
         """Declare the task done. The manifest carries its own digest."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import deque
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from gansfer.atomic import write_json
+from gansfer.errors import UserError
+
+_log = logging.getLogger("gansfer")
 
 # The rate is that of the last minute: a GAN's first levels are many times as fast as its last.
 _RATE_OVER_S = 60.0
@@ -66,13 +70,19 @@ class Heartbeat:
         threading.Thread(target=self._loop, daemon=True, name="heartbeat").start()
 
     def end(self, **changes: Any) -> None:
-        """Write the last state and stop writing."""
+        """Write the last state and stop writing. Without it the task ends as it does."""
         self._ended.set()
-        self.beat(**changes)
+        self._try_to_beat(**changes)
 
     def _loop(self) -> None:
         while not self._ended.wait(self.every_s):
-            self.beat()
+            self._try_to_beat()
+
+    def _try_to_beat(self, **changes: Any) -> None:
+        try:
+            self.beat(**changes)
+        except (OSError, UserError) as error:  # a full disk, say: the next beat may come through
+            _log.warning("%s is not up to date: %s", self.path, error)
 
     def _progress(self, done: int, total: int, unit: str, note: str) -> dict[str, Any]:
         now_s, seen = time.monotonic(), self._seen

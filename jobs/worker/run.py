@@ -16,13 +16,13 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
 from gansfer.atomic import remove_leftovers
-from gansfer.errors import UserError, not_permitted
+from gansfer.errors import UserError, not_permitted, storage_failure
 from gansfer.progress import StopRequested, Watch
 from jobs.experiment.loading import load_experiment
 from jobs.experiment.plan import Plan, Task, make_plan
@@ -51,6 +51,17 @@ def run_task(experiment_file: str, task_id: str, *, heartbeat_every_s: float | N
         task_id: such as `train_gan/seed-0/fold-0/labels-06/group-0`.
         heartbeat_every_s: overrides the experiment's setting (a laptop shows more often).
     """
+    try:
+        return _run_task(experiment_file, task_id, heartbeat_every_s)
+    except (UserError, OSError) as error:  # before there is a state to write it into, or no more
+        said = _one_line(error, Path(experiment_file).parent)
+        if said is None:
+            raise
+        _log.error("%s: %s", task_id, said)
+        return MISTAKE
+
+
+def _run_task(experiment_file: str, task_id: str, heartbeat_every_s: float | None) -> int:
     experiment = load_experiment(Path(experiment_file))
     plan = make_plan(experiment)
     storage = Storage(experiment)
@@ -151,18 +162,19 @@ def _run_watched(
             device=context.device,
             image=image,
             facts=outcome.facts,
+            shown=outcome.shown,
         )
         storage.write_manifest(task, manifest)
     except StopRequested:
         heartbeat.end(state="stopped", reason="asked to stop; its state is saved")
         _log.warning("%s: stopped, state saved; run it again to go on", task.id)
         return STOPPED
-    except (UserError, PermissionError) as error:
-        said = not_permitted(error) if isinstance(error, PermissionError) else str(error)
-        heartbeat.end(state="failed", kind="mistake", reason=said)
-        _log.error("%s: %s", task.id, said)
-        return MISTAKE
     except Exception as error:
+        said = _one_line(error, storage.root)
+        if said is not None:
+            heartbeat.end(state="failed", kind="mistake", reason=said)
+            _log.error("%s: %s", task.id, said)
+            return MISTAKE
         memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         heartbeat.end(state="failed", kind="memory" if memory else "error", reason=reason)
@@ -181,6 +193,15 @@ def _watching(plan: Plan, storage: Storage, task: Task, heartbeat: Heartbeat) ->
         return
     with LiveEvents(heartbeat, storage.events(task)) as watch:
         yield watch
+
+
+def _one_line(error: Exception, root: Path) -> str | None:
+    """What a user is told of an error that is not the program's; None: it is."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, PermissionError):
+        return not_permitted(error)
+    return storage_failure(error, root) if isinstance(error, OSError) else None
 
 
 def _damaged_input(plan: Plan, storage: Storage, task: Task, ledger: Ledger) -> str | None:
@@ -218,10 +239,23 @@ def _signals_set(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class _TaskLog(logging.FileHandler):
+    """A log on a disk that may be full: what cannot be written is lost, and nothing else is."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        """Say so, without logging's traceback."""
+        print(f"{self.baseFilename}: cannot be written; lost: {record.getMessage()}", flush=True)
+
+    def close(self) -> None:
+        """Close the file, whatever becomes of its last lines."""
+        with suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def _logging_to(path: Path) -> Iterator[None]:
     """Append this process's messages to the task's log, for as long as the task runs."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _TaskLog(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)

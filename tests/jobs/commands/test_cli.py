@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import yaml
 
 import gansfer as package
 import jobs.checking.validation
+import jobs.store.storage
 from gansfer.errors import UserError
 from gansfer.gan.networks import Discriminator
 from jobs.experiment.loading import load_experiment, save_experiment
@@ -415,3 +417,23 @@ def test_a_shell_completes_commands_and_names_of_tasks(
     found = ran.stdout.split()
     assert len(found) == len(told), (ran.stdout, ran.stderr)
     assert all(one.startswith(start) for one, start in zip(found, told, strict=True))
+
+
+def test_a_storage_that_cannot_be_read_is_one_line(
+    tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing in it is taken for missing, and computed again."""
+    trial = Trial.make(tmp_path)
+    trial.pretend("prepare")
+
+    def fails(path: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr(jobs.store.storage, "_read_json", fails)
+    for command in ("run", "plan"):
+        asked = gansfer(command, trial.config)
+        assert asked.code == 2
+        assert asked.err == (
+            f"error: {trial.storage.files(trial.task('prepare')).manifest}: input/output error; "
+            "run the same command again when the storage is well\n"
+        )

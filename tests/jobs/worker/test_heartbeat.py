@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import jobs.worker.heartbeat as heartbeat_module
+from gansfer.errors import UserError
 from jobs.worker.heartbeat import Heartbeat
 
 
@@ -103,3 +104,23 @@ def test_the_rate_is_that_of_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         heartbeat.report(done, 7000, "updates")
         heartbeat.beat()
     assert json.loads(heartbeat.path.read_text())["progress"]["per_s"] == 1.0
+
+
+def test_a_full_disk_ends_neither_the_heartbeat_nor_the_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, write_json = threading.Event(), heartbeat_module.write_json
+    errors: list[Exception] = [UserError("no space left"), OSError(5, "input/output error")]
+
+    def full_for_a_while(path: Path, value: Any) -> None:
+        if errors:
+            raise errors.pop()
+        write_json(path, dict(value))
+        written.set()
+
+    monkeypatch.setattr(heartbeat_module, "write_json", full_for_a_while)
+    heartbeat = Heartbeat(tmp_path / "state.json", 0.01, {"state": "running"})
+    heartbeat.start()
+    assert written.wait(30)
+    errors.append(UserError("no space left"))
+    heartbeat.end(state="done")

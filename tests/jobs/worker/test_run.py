@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 import jobs.stages.dispatch
+import jobs.worker.heartbeat
 from gansfer.atomic import write_text
 from gansfer.errors import UserError
 from jobs.stages.context import Context, Outcome
 from jobs.store.lock import locked
-from jobs.worker.run import BLOCKED, BUSY, DONE, FAILED, MISTAKE
+from jobs.worker.run import BLOCKED, BUSY, DONE, FAILED, MISTAKE, run_task
 from tests.jobs.experiments import BASELINE, GAN, RATIO, SYNTHESISE, Trial
 
 Stage = Callable[[Context], Outcome]
@@ -205,6 +206,68 @@ def test_a_crash_leaves_its_reason_and_its_traceback(
     assert (state["state"], state["kind"], state["reason"]) == ("failed", kind, reason)
     assert "Traceback (most recent call last)" in trial.log("prepare")
     assert "in crashing" in trial.log("prepare")
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "told"),
+    [
+        (errno.EIO, "{root}/x.h5", "{root}/x.h5: input/output error; run the same command again"),
+        (errno.ESTALE, None, "{root}: stale file handle; run the same command again"),
+        (errno.ENOENT, "{root}/x.h5", "{root}/x.h5: no such file or directory; run the same"),
+        (errno.ENOENT, "/elsewhere/x", None),
+        (errno.EINVAL, "{root}/x.h5", None),
+    ],
+)
+def test_a_failing_storage_is_one_line(
+    trial: Trial,
+    becomes: Callable[[Stage], None],
+    number: int,
+    name: str | None,
+    told: str | None,
+) -> None:
+    root = trial.storage.root
+
+    def fails(context: Context) -> Outcome:
+        file = name and name.format(root=root)
+        raise OSError(number, os.strerror(number), file)
+
+    becomes(fails)
+    assert trial.work("prepare") == (FAILED if told is None else MISTAKE)
+    assert ("Traceback" in trial.log("prepare")) == (told is None)
+    if told is not None:
+        assert trial.state("prepare")["reason"].startswith(told.format(root=root))
+
+
+def test_a_storage_that_went_away_before_the_task_began_is_one_line(
+    trial: Trial, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run_task(str(trial.storage.experiment_file), "prepare") == MISTAKE
+    assert f"{trial.storage.experiment_file}: no such experiment file" in caplog.text
+
+
+def test_a_task_is_done_though_its_log_and_state_cannot_be_written(
+    trial: Trial,
+    becomes: Callable[[Stage], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    files = trial.storage.files(trial.task("prepare"))
+    files.folder.mkdir(parents=True)
+    files.task_log.symlink_to("/dev/full")
+
+    def makes_it_and_fills_the_disk(context: Context) -> Outcome:
+        def no_room(*what: object) -> None:
+            raise UserError("state.json: cannot be written (No space left on device)")
+
+        monkeypatch.setattr(jobs.worker.heartbeat, "write_json", no_room)
+        return makes_a_product(context)
+
+    becomes(makes_it_and_fills_the_disk)
+    assert trial.work("prepare") == DONE
+    assert trial.ledger().done(trial.task("prepare"))
+    said = capfd.readouterr()
+    assert "task.log: cannot be written; lost: prepare: done in" in said.out
+    assert "Traceback" not in said.out + said.err
 
 
 def test_a_lock_held_elsewhere_is_respected(trial: Trial, becomes: Callable[[Stage], None]) -> None:
