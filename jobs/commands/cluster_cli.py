@@ -16,6 +16,7 @@ from jobs.commands.arguments import INCOMPLETE, AsJson, ConfigPath, Only, Settin
 from jobs.commands.status_view import status_view, wide_console
 from jobs.commands.submitting import (
     confirm_and_submit,
+    jobs_off_the_record,
     look_up_queue,
     look_up_to_submit,
     not_done,
@@ -176,17 +177,27 @@ def cancel_command(
     given = [*(tasks or ()), *(only or ())]
     record = JobRecord(storage.submissions)
     n_jobs = len(_to_cancel(look_up_queue(record), plan, storage, given))
-    if not n_jobs:
+    n_damaged = len(record.damaged_lines()) if not given else 0
+    if not n_jobs and not n_damaged:
         typer.echo(
             f"nothing to cancel: no job of {', '.join(given) or 'this experiment'} is queued or "
             f"running, in {storage.root}"
         )
         return
+    strangers = jobs_off_the_record(record, plan) if n_damaged else []
+    if strangers:
+        raise UserError(
+            f"{', '.join(strangers)}: not on record, of which a line is damaged; end it with "
+            "scancel, then cancel again"
+        )
     if not yes:
-        typer.confirm(f"cancel {n_jobs} jobs of {storage.root}?", abort=True)
+        lines = f" and give up {n_damaged} damaged lines of their record" if n_damaged else ""
+        typer.confirm(f"cancel {n_jobs} jobs of {storage.root}{lines}?", abort=True)
     with record.locked():  # asked again: what was submitted meanwhile is to end too
         submitted = look_up_queue(record)
         n_jobs = cancel_jobs(record, submitted, _to_cancel(submitted, plan, storage, given))
+        if n_damaged:
+            typer.echo(f"gave up {record.give_up_damaged_lines()} damaged lines of {record.path}")
     typer.echo(f"cancelled {n_jobs} jobs; gansfer submit starts them again")
 
 

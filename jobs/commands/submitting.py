@@ -13,6 +13,7 @@ from jobs.commands.status_view import submission_table, wide_console
 from jobs.experiment.loading import save_experiment
 from jobs.experiment.plan import Plan
 from jobs.experiment.selection import tasks_chosen, with_needs
+from jobs.slurm import scheduler
 from jobs.slurm import submission as submit
 from jobs.slurm.arrays import Scale, arrays_to_submit, jobs_before
 from jobs.slurm.job_record import JobRecord
@@ -34,11 +35,14 @@ def look_up_to_submit(plan: Plan, storage: Storage) -> SubmittedJobs:
         )
     record = JobRecord(storage.submissions)
     submitted = look_up_queue(record)
+    n_found = 0
     for submission in record.load():
         found = submitted.last.get(submission.tasks[0])
         if submission.job is None and found and found[0].name == submission.name and found[0].job:
             record.confirm(submission, found[0].job)
             submit.write_pickles(found[0], storage)
+            n_found += 1
+    refuse_damaged_record(record, plan, storage, n_found)
     refuse_outdated(plan, storage, submitted)
     # A retry may have been killed between submitting an array and telling those that need it.
     submit.let_wait_for(set(submitted.queued.values()), plan, submitted.queued)
@@ -57,6 +61,53 @@ def look_up_queue(record: JobRecord) -> SubmittedJobs:
             "squeue does not answer, so what is queued already is not known; try again when it does"
         )
     return submitted
+
+
+def refuse_damaged_record(
+    record: JobRecord, plan: Plan, storage: Storage, n_found: int = 0
+) -> None:
+    """Refuse to submit over lines of the record that are damaged: nobody knows what they said.
+
+    Args:
+        record: the experiment's.
+        plan: whose jobs they are.
+        storage: where it is.
+        n_found: jobs without an id on record that SLURM has listed by their names; so many lines
+            have been explained.
+
+    Raises:
+        UserError: more lines are damaged, or SLURM lists a job that is not on record.
+    """
+    lines = record.damaged_lines()
+    if not lines:
+        return
+    strangers = jobs_off_the_record(record, plan)
+    if not strangers and len(lines) <= n_found:
+        record.give_up_damaged_lines()
+        return
+    prefix = f"{plan.experiment.name}."
+    listed = (
+        f"SLURM lists {', '.join(strangers)}, not on record: end it with scancel, or wait for it"
+        if strangers
+        else f"SLURM lists no job named {prefix}* that is not on record, and may not list all"
+    )
+    raise UserError(
+        f"{record.path}, line {lines[0]}: damaged, so what it said of a job is lost and the job "
+        f"may be queued; nothing is submitted. {listed}. When you know that there is none (squeue "
+        f"-u $USER -o '%i %j'), give the line up: gansfer cancel {storage.root}"
+    )
+
+
+def jobs_off_the_record(record: JobRecord, plan: Plan) -> list[str]:
+    """Jobs that wait or run, are named like this experiment's, and are not on record."""
+    submissions = record.load()
+    known = {submission.name for submission in submissions}
+    found: dict[str, None] = {}
+    for clusters in sorted({"", *(submission.clusters for submission in submissions)}):
+        for job in scheduler.live_jobs_named(f"{plan.experiment.name}.", clusters):
+            if job.name not in known:
+                found[f"job {job.id.split('_')[0]} ({job.name})"] = None
+    return list(found)
 
 
 def refuse_outdated(plan: Plan, storage: Storage, submitted: SubmittedJobs) -> None:

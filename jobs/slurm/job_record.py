@@ -4,12 +4,16 @@ One JSON line before each sbatch (what will be submitted, under a job name that 
 one after it (the job's id, or what sbatch said instead). A submission that was cut off between the
 two is found again by the job's name. Ids are hints: whether a task is done is for its products to
 say.
+
+Each line carries the digest of what it says: an id with a flipped digit would be another job's.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,6 +28,10 @@ from jobs.slurm.arrays import Array
 from jobs.slurm.slurm_commands import me
 from jobs.store.lock import locked
 
+_DIGEST = "digest"
+_GIVEN_UP = "given_up_lines"
+# The start of a line that was cut while it was written, before sbatch was called.
+_ANNOUNCEMENT = re.compile(r'\{"name": "[\w.-]+", "stage": ')
 _LATER = ("job", "clusters", "answer", "given_up")  # what a second line may say
 
 
@@ -80,24 +88,45 @@ class JobRecord:
         self.path = folder / "jobs.jsonl"
 
     def load(self) -> list[Submission]:
-        """Everything submitted so far, oldest first. A damaged or cut line is passed over."""
+        """Everything submitted so far, oldest first, without what `damaged_lines` stood for."""
+        return self._read()[0]
+
+    def damaged_lines(self) -> list[int]:
+        """Numbers of the lines that are not as they were written, unless they were given up.
+
+        What such a line said of a job is not known, so that the job may be queued all the same.
+        """
+        return self._read()[1]
+
+    def give_up_damaged_lines(self) -> int:
+        """Write down that no job of these lines is queued, as their user says; how many."""
+        lines = self.damaged_lines()
+        if lines:
+            self._append({_GIVEN_UP: lines})
+        return len(lines)
+
+    def _read(self) -> tuple[list[Submission], list[int]]:
         try:
-            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
         except (FileNotFoundError, NotADirectoryError):
-            return []
+            return [], []
         found: dict[str, Submission] = {}
-        for line in lines:
-            try:
-                kept = json.loads(line)
-                name = kept["name"]
-                if "tasks" in kept:
-                    found[name] = _announced(kept)
-                elif name in found:
-                    changes = {key: kept[key] for key in _LATER if key in kept}
-                    found[name] = replace(found[name], **changes)
-            except (ValueError, KeyError, TypeError, AttributeError):
+        damaged: list[int] = []
+        for number, line in enumerate(lines, start=1):
+            if not line or (_ANNOUNCEMENT.match(line) and not line.endswith("}")):
                 continue
-        return list(found.values())
+            try:
+                kept = _checked(line)
+                if _GIVEN_UP in kept:
+                    damaged = [one for one in damaged if one not in kept[_GIVEN_UP]]
+                elif "tasks" in kept:
+                    found[kept["name"]] = _announced(kept)
+                else:
+                    changes = {key: kept[key] for key in _LATER if key in kept}
+                    found[kept["name"]] = replace(found[kept["name"]], **changes)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                damaged.append(number)
+        return list(found.values()), damaged
 
     def announce(self, experiment: str, array: Array) -> Submission:
         """Write down what is about to be submitted, under a new name."""
@@ -149,6 +178,7 @@ class JobRecord:
             yield
 
     def _append(self, value: dict[str, Any]) -> None:
+        value = {**value, _DIGEST: _digest(value)}
         torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")
         with self.path.open("a", encoding="utf-8") as file:
             file.write(("\n" if torn else "") + json.dumps(value) + "\n")
@@ -159,6 +189,24 @@ class JobRecord:
 def clusters_of(options: Mapping[str, str | int | bool]) -> str:
     """Where these sbatch options send a job, as `--clusters` takes it; empty: where we are."""
     return str(options.get("clusters", options.get("cluster", "")))
+
+
+def _checked(line: str) -> dict[str, Any]:
+    """What a line says; one of an earlier version has no digest.
+
+    Raises:
+        ValueError: it is not as it was written.
+    """
+    kept = json.loads(line)
+    if not isinstance(kept, dict):
+        raise ValueError("no JSON object")
+    if kept.pop(_DIGEST, None) not in (None, _digest(kept)):
+        raise ValueError("another digest")
+    return kept
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
 def _announced(line: dict[str, Any]) -> Submission:

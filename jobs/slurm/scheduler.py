@@ -17,6 +17,7 @@ from jobs.slurm.slurm_commands import carried_out, me, on_clusters, output, run
 
 Source = Literal["sacct", "squeue", "nothing"]
 
+_SQUEUE_FORM = "%i|%T|%r|%j|%u"
 _IDS_AT_ONCE = 500  # a command line has room for more
 _PENDING = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"}
 _RUNNING = {
@@ -126,6 +127,13 @@ def ask(asked: Iterable[Asked]) -> Answer:
     return Answer("squeue" if "squeue" in sources else "sacct", jobs)
 
 
+def live_jobs_named(prefix: str, clusters: str = "") -> list[Job]:
+    """Our jobs that wait or run and whose names begin like this; what squeue hides is left out."""
+    command = ["squeue", *on_clusters(clusters), "-h", "-a", "-t", "all", "-u", me()]
+    printed = output([*command, "-o", _SQUEUE_FORM]) or ""
+    return [job for job in _listed(printed) if job.live and job.name.startswith(prefix)]
+
+
 def is_gone(array: str, clusters: str = "", owner: str = "") -> bool:
     """Whether SLURM says for certain that no element of this array waits or runs.
 
@@ -192,19 +200,23 @@ def _squeue(asked: Asked) -> dict[tuple[str, str], Job] | None:
     fixed = ["squeue", *on_clusters(asked.clusters), "-h", "-r", "-a", "-t", "all"]
     for option, wanted in (("-j", asked.arrays), ("-n", asked.names)):
         for some in _chunks(wanted, numbers=option == "-j"):
-            ran = run([*fixed, "-o", "%i|%T|%r|%j|%u", option, some])
+            ran = run([*fixed, "-o", _SQUEUE_FORM, option, some])
             if ran is None:
                 return None
             if ran.returncode != 0:
                 if _UNKNOWN_ID.search(ran.stderr):  # as squeue says of a single id
                     continue
                 return None
-            for line in ran.stdout.splitlines():
-                if "|" in line:  # and not the name of a cluster
-                    job_id, state, reason, name, user = [*line.split("|"), ""][:5]
-                    reason = "" if reason == "None" else reason
-                    jobs[name, job_id] = Job(job_id, name, state, reason, user=user)
+            jobs |= {(job.name, job.id): job for job in _listed(ran.stdout)}
     return jobs
+
+
+def _listed(printed: str) -> Iterator[Job]:
+    """The jobs in what squeue prints in the form `_SQUEUE_FORM`."""
+    for line in printed.splitlines():
+        if "|" in line:  # and not the name of a cluster
+            job_id, state, reason, name, user = [*line.split("|"), ""][:5]
+            yield Job(job_id, name, state, "" if reason == "None" else reason, user=user)
 
 
 def _sacct(asked: Asked) -> dict[tuple[str, str], Job] | None:
