@@ -148,3 +148,39 @@ class GanSettings(Settings):
         if px not in setting:
             raise ValueError(f"{name} has no value for {px} px; it has {sorted(setting)}")
         return setting[px]
+
+    def generator_flops(self, slice_px: int, n_channels: int, level: int | None = None) -> int:
+        """Operations (two per multiply-add) of one slice's pass through the generator.
+
+        Convolutions and dense layers, from the shapes alone: as `networks.flops_per_image` counts
+        them, which needs torch.
+
+        Args:
+            slice_px: side of a full slice.
+            n_channels: C of the slices.
+            level: how far it has grown; None: to the top.
+        """
+        sides, widths = self._grown(slice_px, level)
+        total = self.latent_size * widths[0] * sides[0] ** 2 + 9 * widths[0] ** 2 * sides[0] ** 2
+        for below, (width, side) in enumerate(zip(widths[1:], sides[1:], strict=True)):
+            total += widths[below] * width * self._scaled_by_2(side) + 9 * width**2 * side**2
+        return 2 * (total + widths[-1] * n_channels * sides[-1] ** 2)
+
+    def critic_flops(self, slice_px: int, n_channels: int, level: int | None = None) -> int:
+        """The same of a critic."""
+        sides, widths = self._grown(slice_px, level)
+        total = n_channels * widths[-1] * sides[-1] ** 2
+        for below, (width, side) in enumerate(zip(widths[1:], sides[1:], strict=True)):
+            total += 9 * width**2 * side**2 + width * widths[below] * self._scaled_by_2(side)
+        end = 9 * (widths[0] + 1) * widths[0] + widths[0] ** 2
+        return 2 * (total + end * sides[0] ** 2 + widths[0])
+
+    def _grown(self, slice_px: int, level: int | None) -> tuple[list[int], list[int]]:
+        """Sides and widths up to the level."""
+        ladder = self.ladder_px(slice_px)
+        n_levels = len(ladder) if level is None else level + 1
+        return list(ladder[:n_levels]), list(self.widths(len(ladder))[:n_levels])
+
+    def _scaled_by_2(self, side_px: int) -> int:
+        """Multiply-adds of a convolution that scales, for each pair of maps; its larger side."""
+        return 16 * (side_px // 2) ** 2 if self.fused_scaling else 9 * side_px**2

@@ -163,6 +163,7 @@ TORCH_FREE = [
     "jobs.store.ledger",
     "jobs.worker.run",
     "jobs.worker.pool",
+    "jobs.checking.estimate",
     "jobs.slurm.submission",
     "jobs.slurm.status",
     "jobs.commands.cli",
@@ -170,6 +171,7 @@ TORCH_FREE = [
 # What a login node has: these modules must load without any scientific package.
 LOGIN_NODE = [
     "jobs.commands.cli",
+    "jobs.checking.estimate",
     "jobs.slurm.submission",
     "jobs.slurm.status",
     "jobs.experiment.plan",
@@ -289,7 +291,7 @@ def test_tests_mirror_the_rooms() -> None:
     known = {room.name for room in house.rooms()}
     for folder in {path.parent for path in (ROOT / "tests").rglob("test_*.py")}:
         name = str(folder.relative_to(ROOT / "tests"))
-        others = {".", "benchmarks", "slurm", "container"}
+        others = {".", "benchmarks", "slurm", "container", "faults"}
         mirrored = {name, f"gansfer/{name}"} & known or name in others
         assert mirrored, f"tests/{name} is no room of {' or '.join(TOPS)}"
 

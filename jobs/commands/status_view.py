@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gansfer.progress import duration
+from jobs.checking.estimate import GpuHours, gpu_hours_of
 from jobs.experiment.plan import Plan
 from jobs.slurm.arrays import Array
 from jobs.slurm.status import ExperimentStatus
@@ -55,16 +56,17 @@ def status_view(status: ExperimentStatus, plan: Plan, storage: Storage) -> Rende
 
 
 def submission_table(plan: Plan, arrays: Sequence[Array], queued: Collection[str]) -> Table:
-    """What would be submitted, with what it asks for and what it costs at most."""
-    gpu_hours = sum(array.gpu_hours for array in arrays)
-    columns = ("stage", "labels", "jobs", "tasks", "queued", "each", "time", "GPU-hours")
-    table = _table(f"{plan.experiment.name}: at most {gpu_hours:,.1f} GPU-hours", columns)
+    """What would be submitted, with what it asks for and what it costs."""
+    total = _gpu_hours(plan, arrays)
+    columns = ("stage", "labels", "jobs", "tasks", "queued", "each", "time", "GPU-hours", "at most")
+    table = _table(f"{plan.experiment.name}: {total.shown}", columns)
     alike: dict[tuple[str, int | None, float, float], list[Array]] = {}
     for array in arrays:  # of all folds together
         key = (array.stage, array.labels, array.ask.time_h, array.ask.memory_gb)
         alike.setdefault(key, []).append(array)
     for (stage, labels, time_h, memory_gb), ones in alike.items():
-        ask, hours = ones[0].ask, sum(array.gpu_hours for array in ones)
+        ask = ones[0].ask
+        hours = _gpu_hours(plan, ones)
         gpus = f"{ask.gpus} GPU, " if ask.gpus else ""
         table.add_row(
             stage,
@@ -74,9 +76,14 @@ def submission_table(plan: Plan, arrays: Sequence[Array], queued: Collection[str
             str(_n_queued(plan, stage, labels, queued) or ""),
             f"{gpus}{ask.cpus} CPU, {memory_gb:g} GB",
             f"{time_h:g} h" if time_h >= 1 else f"{time_h * 60:.0f} min",
-            f"{hours:,.1f}" if hours else "",
+            *(f"{one:,.1f}" if one else "" for one in (hours.expected, hours.at_most)),
         )
     return table
+
+
+def _gpu_hours(plan: Plan, arrays: Sequence[Array]) -> GpuHours:
+    of_each = (gpu_hours_of(plan, array.tasks, array.ask) for array in arrays)
+    return sum(of_each, GpuHours())
 
 
 def describe_progress(progress: dict[str, Any] | None) -> str:

@@ -58,11 +58,6 @@ class Array:
         labels = "" if self.labels is None else f".labels-{self.labels:02d}"
         return self.stage + labels + ("" if self.fold is None else f".fold-{self.fold}")
 
-    @property
-    def gpu_hours(self) -> float:
-        """At most: every task uses its whole time limit."""
-        return len(self.tasks) * self.ask.time_h * self.ask.gpus
-
 
 def arrays_to_submit(
     plan: Plan, wanted: Collection[str], array_size: int, scale: Scale | None = None
