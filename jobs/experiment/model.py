@@ -6,6 +6,8 @@ from the environment.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -118,12 +120,30 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Experiment:
+        self._check_shell_words()
         self._check_options()
         self._check_ladder()
         self._check_counts()
         self._check_time_limits()
         self._check_sides()
         return self
+
+    def _check_shell_words(self) -> None:
+        """Options become lines of the sbatch script, where a second line would be a command."""
+        asked = {"storage": self.storage}
+        asked |= {f"cluster.{key}": one for key, one in self.cluster if key != "setup"}
+        options = {"cluster": self.cluster.sbatch}
+        for stage, resources in self.resources.items():
+            asked |= {f"resources.{stage}.{key}": one for key, one in resources}
+            options[f"resources.{stage}"] = resources.sbatch
+        for place, value in asked.items():
+            for text in _texts(value):
+                if re.search(r"[\x00-\x1f\x7f]", text):
+                    raise ValueError(f"{place}: {text!r} has a line break or control character")
+        for place, names in options.items():
+            for name in names:
+                if not re.fullmatch(r"[A-Za-z][A-Za-z-]*", name):
+                    raise ValueError(f"{place}.sbatch: {name!r} is no option of sbatch")
 
     def _check_options(self) -> None:
         for stage in STAGES:
@@ -207,3 +227,16 @@ class Experiment(Settings):
                     f"cluster.signal_before_end_s, {early_s} s: a task would be told to stop as it "
                     "starts, again and again; give it more time, or lower signal_before_end_s"
                 )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a setting's value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Settings):
+        yield from _texts(dict(value))
+    elif isinstance(value, Mapping):
+        yield from _texts([*value, *value.values()])
+    elif isinstance(value, list | tuple):
+        for one in value:
+            yield from _texts(one)

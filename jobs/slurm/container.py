@@ -17,7 +17,7 @@ def container_command(experiment: Experiment, storage: Storage) -> list[str] | N
     cohort's folders too, for reading; the home folder is not there.
 
     Raises:
-        UserError: there is no such image.
+        UserError: there is no such image, or a folder has a name that cannot be bound.
     """
     settings = experiment.cluster.container
     if settings.image is None:
@@ -33,6 +33,12 @@ def container_command(experiment: Experiment, storage: Storage) -> list[str] | N
         image_digest(image, storage)  # remembered, so that no task has to read gigabytes for it
         # A task looks at the file, to say which image it ran in; Apptainer names it without links.
         read += sorted({image, image.resolve()})
+    for path in (storage.root, *read):
+        if set(str(path)) & set(",:"):
+            raise UserError(
+                f"{path}: Apptainer cannot bind a path with a comma or a colon; give it another "
+                "name, or a link without them"
+            )
     sources = [f"{path}:{path}:ro" for path in read]
     binds = [f"{storage.root}:{storage.root}", *sources, *settings.binds]
     return [
