@@ -139,13 +139,19 @@ def _holder(base: Path) -> str:
         return "another process"
     job = f", job {said['slurm_job']}" if said.get("slurm_job") else ""
     who = f"process {said.get('pid', '?')} on {said.get('host', '?')}{job}"
-    return f"{who}, last heard of {max(0.0, silent_s):.0f} s ago"
+    return f"{who}, last heard of {silent_s:.0f} s ago"
 
 
 def _silent_s(file: IO[bytes], folder: Path) -> float:
-    """Seconds since the file was touched, by the clock of its own file server."""
+    """Seconds since the file was touched, by the clock of its own file server.
+
+    A touch that lies ahead was made before that clock was set back, nobody knows how long ago:
+    taken for recent, it would keep the lock for as long as the clock had been ahead. A holder that
+    lives touches it again.
+    """
     with tempfile.TemporaryFile(dir=folder) as made_now:
-        return os.fstat(made_now.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime
+        silent_s = os.fstat(made_now.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime
+    return abs(silent_s)
 
 
 def _read(file: IO[bytes]) -> dict[str, Any]:

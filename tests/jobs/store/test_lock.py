@@ -113,6 +113,15 @@ def test_a_lock_that_a_dead_node_has_kept_is_waited_for_and_then_passed_by(
                 assert other is None
 
 
+@pytest.mark.parametrize("ahead_s", [60, 86400])
+def test_a_clock_that_was_set_back_does_not_keep_a_lock_for_as_long(
+    tmp_path: Path, ahead_s: float
+) -> None:
+    left_by_another(tmp_path / ".claim", -ahead_s, locked=False)
+    with locked(tmp_path / ".claim") as other:
+        assert (other is None) == (ahead_s > PATIENCE_S)
+
+
 @pytest.mark.usefixtures("without_locks")
 @pytest.mark.parametrize("has_flock", [True, False])
 def test_without_locks_only_silence_tells_of_death(tmp_path: Path, has_flock: bool) -> None:
