@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--most-seconds", type=float, default=float("inf"), help="start none after")
     parser.add_argument("--resume", action="store_true", help="go on after what is recorded")
     asked = parser.parse_args(arguments)
-    folder, until_s = asked.folder.absolute(), time.monotonic() + asked.most_seconds
+    folder = asked.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / f"faults-{asked.seed}.jsonl"
     if not asked.resume:
@@ -56,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shutil.rmtree(folder / "reference", ignore_errors=True)
         reference = make_reference(folder / "reference")
     print(f"undisturbed: {reference.seconds:.0f} s", flush=True)
+    until_s = time.monotonic() + asked.most_seconds
     workers = []
     for k in range(asked.jobs):
         pid = os.fork()
