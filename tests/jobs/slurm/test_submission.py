@@ -281,7 +281,8 @@ def test_record_survives_a_line_that_was_cut_off(tmp_path: Path) -> None:
 def test_submit_sends_once_and_again_what_was_lost(slurm: StandIn) -> None:
     printed = slurm("submit", "--yes")
     assert printed.count("\njob ") == 14  # MaxArraySize is 5: each 6 segmenters are 5 and 1
-    told = re.search(r"one: ([\d.]+) GPU-hours expected, at most 96.0 GPU-hours", printed)
+    title = " ".join(printed.split())
+    told = re.search(r"one: ([\d.]+) GPU-hours expected, at most 96.0 GPU-hours", title)
     described = json.loads(slurm("describe", "--json"))["gpu_hours"]
     assert told is not None and float(told[1]) == round(described["expected"], 1) > 0
     assert described["at_most"] == 96.0
