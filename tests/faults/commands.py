@@ -1,8 +1,9 @@
 """`gansfer run` as a process group of its own, with a fault planted in all its processes.
 
 A cold command is a process as a user starts it. A warm one is forked from this process, which has
-torch loaded, and so is the server that its tasks are forked from: seconds less, twice a command.
-The tree of processes is the same. A process that starts warm commands must have no other thread.
+torch loaded, and so is the server that its tasks are forked from: seconds less, twice a command. It
+saves sketches in place of pictures. The tree of processes is the same. A process that starts warm
+commands must have no other thread.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.planted.planted_fault import COMMAND, VARIABLE, install
+from tests.faults.sketching import sketch_figures
 from tests.jobs.experiments import ROOT
 
 PATIENCE_S = 1800.0  # a busy machine: to hang is to do nothing for longer than that
@@ -97,7 +99,10 @@ class Command:
 
 
 def load_all() -> None:
-    """Load what tasks need, so that warm commands do not."""
+    """Load what tasks need, so that warm commands do not; an optimiser needs _dynamo."""
+    import matplotlib.pyplot  # noqa: F401
+    import torch._dynamo  # noqa: F401
+
     import jobs.checking.validation
     import jobs.commands.cli
     import jobs.commands.results_table
@@ -153,6 +158,7 @@ def _in_command(arguments: Sequence[str], fault: dict[str, Any] | None) -> int:
     os.environ["OMP_NUM_THREADS"] = "1"
     _reset_signals()
     _reset_server()
+    sketch_figures()
     util.spawnv_passfds = _spawn_or_fork  # type: ignore[assignment]
     if fault is not None:
         install(fault)
