@@ -90,6 +90,12 @@ def run_locally(
     ledger = Ledger(plan, storage, sources=True)
     run = LocalRun(plan, storage, only=only)
     run.already_done |= {task.id for task in plan.tasks if ledger.done(task)}
+    # A report of what there was is done, until there is more.
+    run.already_done -= {
+        report.id
+        for report in plan.of_stage("aggregate")
+        if any(task.id in report.needs for task in run.tasks if not ledger.done(task))
+    }
     waiting = [task for task in run.tasks if task.id not in run.already_done]
     if not waiting:
         return run

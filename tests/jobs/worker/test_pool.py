@@ -19,7 +19,15 @@ from jobs.store.storage import Storage
 from jobs.worker.pool import LocalRun, _to_repeat, run_locally
 from jobs.worker.run import BLOCKED
 from tests.jobs.conftest import Asked, Finished
-from tests.jobs.experiments import BASELINE, GAN, RATIO, ROOT, SYNTHESISE, SYNTHETIC, Trial
+from tests.jobs.experiments import (
+    BASELINE,
+    GAN,
+    RATIO,
+    ROOT,
+    SYNTHESISE,
+    SYNTHETIC,
+    Trial,
+)
 
 Gansfer = Callable[..., Asked]
 COHORT_SYNTHETIC = "segment_cohort/seed-0/labels-01/synthetic"
@@ -237,44 +245,6 @@ def test_two_tasks_that_find_one_input_damaged_are_both_run_again(tmp_path: Path
     assert _to_repeat(baseline, run, ledger, repeated) == []
     run.ended[SYNTHETIC] = 1
     assert _to_repeat(trial.task(SYNTHETIC), run, ledger, repeated) == []
-
-
-def test_only_what_is_asked_for_runs_once_what_it_needs_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trial = Trial.make(tmp_path)
-    trial.pretend("prepare", GAN)
-    begun: list[str] = []
-
-    class Pretended:
-        """A process that ends at once, its task done."""
-
-        sentinel, exitcode = 0, 0
-
-        def __init__(self, *, target: object, args: tuple[str, str], name: str) -> None:
-            self.name = name
-
-        def start(self) -> None:
-            begun.append(self.name)
-
-        def is_alive(self) -> bool:
-            return False
-
-        def join(self) -> None:
-            pass
-
-        def terminate(self) -> None:
-            pass
-
-    monkeypatch.setattr(
-        "jobs.worker.pool._fork_server", lambda threads: SimpleNamespace(Process=Pretended)
-    )
-    monkeypatch.setattr("jobs.worker.pool.wait", lambda *args, **more: None)
-    only = [RATIO, SYNTHESISE, "aggregate"]
-    run = run_locally(trial.plan, trial.storage, only=only, workers=1)
-    assert begun == [SYNTHESISE, RATIO, "aggregate"]
-    assert {task.id for task in run.tasks} == set(only)
-    assert all(run.is_finished(task) for task in run.tasks)
 
 
 def test_a_run_of_some_tasks_leaves_the_report_as_it_is(
