@@ -208,19 +208,24 @@ def _collect(processes: dict[str, BaseProcess], run: LocalRun) -> list[str]:
 
 
 def _to_repeat(task: Task, run: LocalRun, ledger: Ledger, repeated: set[str]) -> list[Task]:
-    """A task that found an input damaged, and what has to be run again for it; each once.
+    """A task that found an input damaged, and what has to be run again for it.
 
     A task starts when all that it needs is done, so one that ends as blocked has found damage, or
-    another task has before it: then what they both need is on its way already.
+    another task has before it: then what they both need is on its way already, or done again. Each
+    need is withdrawn once; a task that has several damaged inputs finds one after the other.
     """
-    if run.ended[task.id] != BLOCKED or task.id in repeated:
+    if run.ended[task.id] != BLOCKED:
         return []
-    withdrawn = []
+    withdrawn, may_be_done = [], task.id not in repeated
     for need in (run.plan.by_id[need] for need in task.needs):
         ledger.forget(need)
+        if not run.is_finished(need):
+            may_be_done = True
         # Stale is what only waits for another one: that makes it done again.
-        if run.is_finished(need) and ledger.finding(need).state == "missing":
+        elif need.id not in repeated and ledger.finding(need).state == "missing":
             withdrawn.append(need)
+    if not withdrawn and not may_be_done:
+        return []
     again = [task, *withdrawn]
     for one in again:
         repeated.add(one.id)

@@ -97,7 +97,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[obj
 def test_synthesis_goes_on_after_its_last_block(
     finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(synthesis_stage, "_BLOCK_SLICES", 8)  # three blocks a phase
+    monkeypatch.setattr(synthesis_stage, "BLOCK_SLICES", 8)  # three blocks a phase
     made = counted(monkeypatch, synthesis_stage, "make_slices")
     undisturbed = finished.copied(tmp_path / "undisturbed", tasks=["prepare", GAN])
     assert undisturbed.work(SYNTHESISE) == DONE

@@ -142,7 +142,7 @@ def test_a_generator_that_draws_one_picture_is_on_record_with_its_phase(
     def collapsed(gan: object, state: Weights, critics: Weights, *_: object, **how: object) -> Any:
         same = {name: torch.zeros_like(value) for name, value in state.items()}
         skipped = {"image": (1, 40), "label": (0, 40), "generator": (0, 40)}
-        return PhaseResult(same, {"image": critics}, [{"step": 1}], skipped)
+        return PhaseResult(same, {"image": critics}, [{"step": 1, "images": 4}], skipped)
 
     monkeypatch.setattr(sequence, "train_phase_3", collapsed)
     trial.storage.files(trial.task(GAN)).phase(3).identity.unlink()

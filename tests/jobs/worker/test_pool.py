@@ -17,7 +17,7 @@ from jobs.experiment.plan import Plan
 from jobs.store.processes import usable_cores
 from jobs.store.storage import Storage
 from jobs.worker.pool import LocalRun, _to_repeat, run_locally
-from jobs.worker.run import BLOCKED
+from jobs.worker.run import BLOCKED, DONE
 from tests.jobs.conftest import Asked, Finished
 from tests.jobs.experiments import (
     BASELINE,
@@ -241,10 +241,30 @@ def test_two_tasks_that_find_one_input_damaged_are_both_run_again(tmp_path: Path
     assert not run.is_finished(prepare)
     run.ended[RATIO] = BLOCKED
     assert _to_repeat(ratio, run, ledger, repeated) == [ratio]
-    run.ended[BASELINE] = BLOCKED  # a disk that damages what it is given: once is enough
+    run.ended |= {"prepare": DONE, BASELINE: BLOCKED}
+    # A disk that damages what it is given: once is enough.
     assert _to_repeat(baseline, run, ledger, repeated) == []
     run.ended[SYNTHETIC] = 1
     assert _to_repeat(trial.task(SYNTHETIC), run, ledger, repeated) == []
+
+
+def test_a_task_with_two_damaged_inputs_finds_one_after_the_other(tmp_path: Path) -> None:
+    trial = Trial.make(tmp_path)
+    prepare, gan, synthesise = (trial.task(one) for one in ("prepare", GAN, SYNTHESISE))
+    trial.pretend("prepare", GAN)
+    run = LocalRun(trial.plan, trial.storage, already_done={"prepare", GAN})
+    ledger, repeated = trial.ledger(), set[str]()
+    for need in (prepare, gan):
+        trial.storage.files(need).manifest.unlink()
+        run.ended[SYNTHESISE] = BLOCKED
+        assert _to_repeat(synthesise, run, ledger, repeated) == [synthesise, need]
+        trial.pretend(need.id)
+        run.ended[need.id] = DONE
+    run.ended[SYNTHESISE] = BLOCKED
+    assert _to_repeat(synthesise, run, ledger, repeated) == []
+    # Another task has withdrawn one while this one ran.
+    run.ended.pop(GAN)
+    assert _to_repeat(synthesise, run, ledger, repeated) == [synthesise]
 
 
 def test_a_run_of_some_tasks_leaves_the_report_as_it_is(

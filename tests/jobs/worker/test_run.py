@@ -88,7 +88,8 @@ def test_a_done_task_leaves_its_whole_record(
         "facts": {"subjects": 3},
     }
     assert {key: manifest[key] for key in exact} == exact
-    measured = {"digest", "files", "manifest_digest", "version", "git_revision", "python"}
+    measured = {"digest", "files", "shown", "manifest_digest"}
+    measured |= {"version", "git_revision", "python"}
     measured |= {"packages", "host", "finished"}
     assert set(manifest) == {*exact, *measured, "wall_s", "peak_memory_mb"}
     assert manifest["packages"]["torch"]
