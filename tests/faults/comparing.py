@@ -40,13 +40,17 @@ def difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> str:
 
 
 def manifests(trial: Trial, without: Collection[str] = ()) -> dict[str, bytes]:
-    """The manifest of every task that is done, as it lies there: a task done again has another."""
-    ledger = trial.ledger()
-    return {
-        task.id: trial.storage.files(task).manifest.read_bytes()
-        for task in trial.plan.tasks
-        if task.id not in without and ledger.done(task)
-    }
+    """The manifest of every task that is done, as it lies there: a task done again has another.
+
+    A report that lists what is missing is to be made again.
+    """
+    ledger, found = trial.ledger(), {}
+    for task in trial.plan.tasks:
+        kept = ledger.manifest(task) or {}
+        if task.id in without or not ledger.done(task) or kept.get("facts", {}).get("missing"):
+            continue
+        found[task.id] = trial.storage.files(task).manifest.read_bytes()
+    return found
 
 
 def done_again(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> str:

@@ -68,6 +68,19 @@ def do_again(trial: Trial) -> None:
     trial.storage.write_manifest(task, {**manifest, "finished": "later"})
 
 
+def test_an_incomplete_report_is_not_lost_where_it_is_made_again(
+    reference: Reference, tmp_path: Path
+) -> None:
+    trial = reference.trial.copied(tmp_path / "trial")
+    report = trial.task("aggregate")
+    manifest = trial.storage.read_manifest(report)
+    assert manifest is not None
+    assert report.id in manifests(trial)
+    trial.storage.write_manifest(report, {**manifest, "facts": {"missing": ["N = 1 2:1"]}})
+    assert report.id not in manifests(trial)
+    assert manifests(trial).keys() == {task.id for task in trial.plan.tasks} - {report.id}
+
+
 @pytest.mark.parametrize(
     ("happens", "ended", "verdict"),
     [
