@@ -12,6 +12,11 @@ from pydantic import Field
 from gansfer.settings import Count, CountOrZero, Fraction, Positive, Settings
 
 PHASES = (1, 2, 3)  # of the GAN's training (II.B)
+WINDOW_MAPS = 32  # feature maps of D_C
+_COUPLING = (
+    "weight in G's loss of D_C, a critic of small windows of image and labels together, which "
+    "keeps labels on their image; 0: none, as in the paper"
+)
 
 
 class Phase1Settings(Settings):
@@ -35,6 +40,7 @@ class Phase2Settings(Settings):
     warmup_cycles: CountOrZero = Field(5, description="first G updates that D_I is ahead of")
     warmup_critic_updates: Count = Field(100, description="D_I updates per G update in these")
     critic_updates: Count = Field(1, description="D_I updates per G update afterwards")
+    coupling_weight: float = Field(0.0, ge=0, description=_COUPLING)
 
 
 class Phase3Settings(Settings):
@@ -55,6 +61,7 @@ class Phase3Settings(Settings):
     label_warmup_critic_updates: Count = Field(
         100, description="updates of D_S in each cycle before G learns from it"
     )
+    coupling_weight: float = Field(0.0, ge=0, description=_COUPLING)
 
 
 class GanSettings(Settings):
@@ -174,6 +181,12 @@ class GanSettings(Settings):
             total += 9 * width**2 * side**2 + width * widths[below] * self._scaled_by_2(side)
         end = 9 * (widths[0] + 1) * widths[0] + widths[0] ** 2
         return 2 * (total + end * sides[0] ** 2 + widths[0])
+
+    @staticmethod
+    def window_critic_flops(slice_px: int, n_channels: int) -> int:
+        """The same of D_C, which sees full slices only."""
+        per_pixel = 9 * WINDOW_MAPS * (n_channels + WINDOW_MAPS + 1)
+        return 2 * per_pixel * slice_px**2
 
     def _grown(self, slice_px: int, level: int | None) -> tuple[list[int], list[int]]:
         """Sides and widths up to the level."""

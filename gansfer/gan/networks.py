@@ -1,7 +1,7 @@
-"""The progressively growing generator and critic (II.A; official PGGAN).
+"""The progressively growing generator and critic (II.A; official PGGAN), and a critic of windows.
 
-A network holds all its levels from the start; `level` says how far it has grown, `alpha` how far
-the newest level has faded in. Level k works at `base_px * 2^k` pixels.
+A growing network holds all its levels from the start; `level` says how far it has grown, `alpha`
+how far the newest level has faded in. Level k works at `base_px * 2^k` pixels.
 
 Axes legend: B batch, C channels, H rows, W columns, L latent.
 """
@@ -25,7 +25,7 @@ from gansfer.gan.layers import (
     halve_side,
     leaky,
 )
-from gansfer.gan_settings import GanSettings
+from gansfer.gan_settings import WINDOW_MAPS, GanSettings
 
 Alpha = float | Tensor
 
@@ -147,6 +147,47 @@ class Discriminator(nn.Module):
         return self.end(features, sets)
 
 
+class WindowCritic(nn.Module):
+    """D_C, slices to scores: do an image and its labels belong together? Beyond the paper.
+
+    In phases 2 and 3 nothing that the paper has compares labels with the image they are drawn on:
+    D_I sees the MR channel alone, D_S the structures' channels alone. This critic sees both, but
+    only windows of 7 x 7 pixels: what it can learn from the few labelled slices is how a label
+    follows an edge, not where a structure lies or what a brain looks like, which the unlabelled
+    images are to teach.
+
+    Args:
+        n_channels: C of the slices.
+    """
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        self.n_channels = n_channels
+        self.first = EqualConv(n_channels, WINDOW_MAPS)
+        self.second = EqualConv(WINDOW_MAPS, WINDOW_MAPS)
+        self.score = EqualConv(WINDOW_MAPS, 1, gain=1.0)
+
+    def forward(
+        self, image_bchw: Tensor, level: int | None = None, alpha: float = 1.0, sets: int = 1
+    ) -> Tensor:
+        """Score slices at full side.
+
+        Args:
+            image_bchw: [B, C, H, W].
+            level: of no matter: it is used where networks are grown.
+            alpha: of no matter.
+            sets: of no matter: it looks at each slice alone.
+
+        Returns:
+            [B] float32, higher for what looks real. The sum over windows is divided by the square
+            root of their number, so that a slice's gradient is as long as a window's.
+        """
+        features = leaky(self.first(channels_last(image_bchw)))
+        windows_b1hw = at_least_float32(self.score(leaky(self.second(features))))
+        n_windows = windows_b1hw[0].numel()
+        return windows_b1hw.flatten(1).sum(1) / n_windows**0.5
+
+
 def build_generator(
     settings: GanSettings, slice_px: int, n_channels: int, seed: int = 0
 ) -> Generator:
@@ -205,6 +246,13 @@ def build_critic(
             settings.stddev_group,
             settings.fused_scaling,
         )
+
+
+def build_window_critic(n_channels: int, seed: int = 0) -> WindowCritic:
+    """A new critic with weights drawn from `seed`, on the CPU."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return WindowCritic(n_channels)
 
 
 def n_parameters(network: nn.Module) -> int:

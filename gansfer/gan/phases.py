@@ -2,9 +2,10 @@
 
 Phase 1 trains a whole progressive GAN on the few labelled slices. Phase 2 freezes its last layers
 and lets the early ones learn anatomy from many unlabelled images under a new critic, D_I. Phase 3
-adds a critic of the structures' channels, D_S, and unfreezes layer by layer. Each phase starts
-from the moving average of the generator that the phase before it left, and has its own schedule
-(`schedule.py`), which says when what grows, learns or is frozen.
+adds a critic of the structures' channels, D_S, and unfreezes layer by layer. Where the settings ask
+for it, phases 2 and 3 have one critic more, D_C (`networks.WindowCritic`; beyond the paper). Each
+phase starts from the moving average of the generator that the phase before it left, and has its own
+schedule (`schedule.py`), which says when what grows, learns or is frozen.
 
 Axes legend: N slices, C channels (0 the MR, then S structures), H rows, W columns.
 """
@@ -21,12 +22,16 @@ from torch import Tensor, nn
 
 from gansfer.checkpoint import CheckpointStore
 from gansfer.gan.networks import (
+    Discriminator,
     Generator,
+    WindowCritic,
     build_critic,
     build_generator,
+    build_window_critic,
     load_generator,
 )
 from gansfer.gan.schedule import (
+    COUPLING,
     IMAGE,
     JOINT,
     LABEL,
@@ -54,7 +59,7 @@ class PhaseResult:
 
     Attributes:
         generator_weights: weights of the generator's moving average.
-        critics: weights of each critic, by name ("joint", "image", "label").
+        critics: weights of each critic, by name ("joint", "image", "label", "coupling").
         records: losses by step, plain numbers.
         skipped_updates: by network, updates skipped because their gradient was not finite, and
             all that the phase made.
@@ -106,6 +111,7 @@ def train_phase_2(
     settings: GanSettings,
     generator_weights: Mapping[str, Tensor],
     images_n1hw: Tensor,
+    labelled_nchw: Tensor,
     *,
     seed: int,
     store: CheckpointStore,
@@ -118,6 +124,7 @@ def train_phase_2(
         settings: the GAN's settings.
         generator_weights: what phase 1 left.
         images_n1hw: [N, 1, H, H] encoded MR slices of the unlabelled pool.
+        labelled_nchw: [N, C, H, H] encoded labelled slices; D_C's real set, if there is a D_C.
         seed: of this phase's weights and random numbers.
         store: where states are kept; the phase resumes from it.
         watch: told of progress; may ask to stop.
@@ -127,12 +134,14 @@ def train_phase_2(
         StopRequested: the watch asked to stop; the state has been saved.
         UserError: too many updates had a gradient that is not finite.
 
-    Source: II.B, phase 2.
+    Source: II.B, phase 2; D_C is beyond the paper.
     """
-    slice_px = images_n1hw.shape[-1]
-    image = _critic(settings, IMAGE, [images_n1hw], _MR, seed_for(seed, IMAGE), device=device)
+    weight, slice_px = settings.phase_2.coupling_weight, images_n1hw.shape[-1]
+    critics = [_critic(settings, IMAGE, [images_n1hw], _MR, seed_for(seed, IMAGE), device=device)]
+    if weight > 0:
+        critics.append(_coupling(settings, labelled_nchw, seed, weight, device))
     generator = load_generator(settings, slice_px, generator_weights)
-    gan = _gan(settings, generator, [image], seed, device)
+    gan = _gan(settings, generator, critics, seed, device)
     schedule = phase_2_schedule(settings, slice_px)
     train(gan, schedule, store=store, watch=watch)
     return _result(gan, schedule)
@@ -141,9 +150,9 @@ def train_phase_2(
 def train_phase_3(
     settings: GanSettings,
     generator_weights: Mapping[str, Tensor],
-    image_critic_weights: Mapping[str, Tensor],
+    critics_weights: Mapping[str, Weights],
     images_n1hw: Tensor,
-    labelled_nshw: Tensor,
+    labelled_nchw: Tensor,
     selftaught_nshw: Tensor,
     *,
     seed: int,
@@ -156,9 +165,9 @@ def train_phase_3(
     Args:
         settings: the GAN's settings.
         generator_weights: what phase 2 left.
-        image_critic_weights: D_I as phase 2 left it (its `critics["image"]`).
+        critics_weights: D_I, and D_C if it had one, as phase 2 left them (its `critics`).
         images_n1hw: [N, 1, H, H] encoded MR slices of the unlabelled pool.
-        labelled_nshw: [N, S, H, H] structures' channels of the labelled slices.
+        labelled_nchw: [N, C, H, H] encoded labelled slices; D_S sees their structures' channels.
         selftaught_nshw: [N, S, H, H] structures' channels generated after phase 2; one
             half of D_S's real minibatches ("self-teaching"), the labelled the other.
         seed: of this phase's weights and random numbers.
@@ -170,24 +179,31 @@ def train_phase_3(
         StopRequested: the watch asked to stop; the state has been saved.
         UserError: too many updates had a gradient that is not finite.
 
-    Source: II.B, phase 3. The critics' weights in the loss: paper silent; settings.
+    Source: II.B, phase 3. The critics' weights in the loss: paper silent; settings. D_C is beyond
+    the paper.
     """
     phase, slice_px = settings.phase_3, images_n1hw.shape[-1]
     image = _critic(
         settings, IMAGE, [images_n1hw], _MR, 0, weight=phase.image_weight, device=device
     )
-    image.network.load_state_dict(dict(image_critic_weights))
+    image.network.load_state_dict(critics_weights[IMAGE])
     label = _critic(
         settings,
         LABEL,
-        [labelled_nshw, selftaught_nshw],
+        [labelled_nchw[:, _STRUCTURES], selftaught_nshw],
         _STRUCTURES,
         seed_for(seed, LABEL),
         weight=phase.label_weight,
         device=device,
     )
+    critics = [image, label]
+    if phase.coupling_weight > 0:
+        coupling = _coupling(settings, labelled_nchw, seed, phase.coupling_weight, device)
+        if COUPLING in critics_weights:
+            coupling.network.load_state_dict(critics_weights[COUPLING])
+        critics.append(coupling)
     generator = load_generator(settings, slice_px, generator_weights)
-    gan = _gan(settings, generator, [image, label], seed, device)
+    gan = _gan(settings, generator, critics, seed, device)
     schedule = phase_3_schedule(settings, slice_px)
     train(gan, schedule, store=store, watch=watch)
     return _result(gan, schedule)
@@ -204,8 +220,28 @@ def _critic(
     weight: float = 1.0,
 ) -> Critic:
     slice_px, n_channels = sources_nchw[0].shape[-1], sources_nchw[0].shape[1]
-    network = build_critic(settings, slice_px, n_channels, seed).to(device)
+    network = build_critic(settings, slice_px, n_channels, seed)
+    return _learning(settings, name, network, channels, sources_nchw, weight, device)
+
+
+def _coupling(
+    settings: GanSettings, labelled_nchw: Tensor, seed: int, weight: float, device: str
+) -> Critic:
+    network = build_window_critic(labelled_nchw.shape[1], seed_for(seed, COUPLING))
+    return _learning(settings, COUPLING, network, slice(None), [labelled_nchw], weight, device)
+
+
+def _learning(
+    settings: GanSettings,
+    name: str,
+    network: Discriminator | WindowCritic,
+    channels: slice,
+    sources_nchw: Sequence[Tensor],
+    weight: float,
+    device: str,
+) -> Critic:
     sources = [source_nchw.to(device) for source_nchw in sources_nchw]
+    network = network.to(device)
     return Critic(name, network, _adam(settings, network), channels, sources, weight)
 
 

@@ -17,11 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from gansfer.gan_settings import GanSettings
+from gansfer.gan_settings import GanSettings, Phase2Settings, Phase3Settings
 
 JOINT = "joint"  # phase 1: all channels
 IMAGE = "image"  # D_I: the MR channel
 LABEL = "label"  # D_S: the structures' channels
+COUPLING = "coupling"  # D_C: windows of all channels, where the settings ask for it
 GENERATOR = "generator"
 
 
@@ -226,7 +227,14 @@ def phase_2_schedule(settings: GanSettings, slice_px: int) -> Schedule:
     return _in_a_row(
         2,
         [
-            Stretch(n, level, slice_px, minibatch, trainable, {IMAGE: updates})
+            Stretch(
+                n,
+                level,
+                slice_px,
+                minibatch,
+                trainable,
+                {IMAGE: updates, **_coupling(phase, updates)},
+            )
             for n, updates in (
                 (n_leading, phase.warmup_critic_updates),
                 (n_cycles - n_leading, phase.critic_updates),
@@ -256,9 +264,15 @@ def phase_3_schedule(settings: GanSettings, slice_px: int) -> Schedule:
             unfreeze_every_images=phase.unfreeze_every_images,
         )
         leads = first < phase.label_warmup_cycles
-        updates = {IMAGE: 1, LABEL: phase.label_warmup_critic_updates if leads else 1}
+        lead = phase.label_warmup_critic_updates if leads else 1
+        is_kept = settings.phase_2.coupling_weight > 0  # as D_I is
+        updates = {IMAGE: 1, LABEL: lead, **_coupling(phase, 1 if is_kept else lead)}
         stretches.append(Stretch(last - first, level, slice_px, minibatch, trainable, updates))
     return _in_a_row(3, stretches)
+
+
+def _coupling(phase: Phase2Settings | Phase3Settings, updates: int) -> dict[str, int]:
+    return {COUPLING: updates} if phase.coupling_weight > 0 else {}
 
 
 def _cycles(images: int, minibatch: int) -> int:

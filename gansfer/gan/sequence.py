@@ -50,8 +50,8 @@ def train_in_phases(
 
     Args:
         settings: the GAN's settings.
-        labelled_kchw: [K, C, H, W] encoded labelled slices; phase 1, and the structures' channels
-            of phase 3, learn from them.
+        labelled_kchw: [K, C, H, W] encoded labelled slices; phase 1 learns from them, and so do
+            D_S of phase 3 and, if there is one, D_C of phases 2 and 3.
         images_k1hw: [K, 1, H, W] encoded slices of the unlabelled pool, for phases 2 and 3.
         run: called once for each phase, in order.
         selftaught: gives the structures' channels that a generator teaches itself with; asked for
@@ -64,7 +64,7 @@ def train_in_phases(
     weights_1 = run(1, first)
 
     def second(**how: Any) -> PhaseResult:
-        return train_phase_2(settings, weights_1.generator, images_k1hw, **how)
+        return train_phase_2(settings, weights_1.generator, images_k1hw, labelled_kchw, **how)
 
     weights_2 = run(2, second)
 
@@ -72,9 +72,9 @@ def train_in_phases(
         return train_phase_3(
             settings,
             weights_2.generator,
-            weights_2.critics["image"],
+            weights_2.critics,
             images_k1hw,
-            labelled_kchw[:, 1:],
+            labelled_kchw,
             selftaught(weights_2.generator),
             **how,
         )

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from gansfer.gan.losses import critic_loss, generator_loss
-from gansfer.gan.networks import Discriminator, Generator
+from gansfer.gan.networks import Discriminator, Generator, WindowCritic
 from gansfer.gan.real_batches import draw_real_batch
 from gansfer.gan.schedule import GENERATOR, Moment, Stretch
 
@@ -45,7 +45,7 @@ class Critic:
     """
 
     name: str
-    network: Discriminator
+    network: Discriminator | WindowCritic
     optimiser: SkippingAdam
     channels: slice
     sources_nchw: Sequence[Tensor]

@@ -110,7 +110,9 @@ def _gan_seconds(experiment: Experiment, device: Device) -> float:
     batch = gan.at_px(gan.minibatch, px, "minibatch")
     flops_g = gan.generator_flops(px, n_channels)
     image, label = (gan.critic_flops(px, n) for n in (1, n_channels - 1))
-    for phase, critics in ((gan.phase_2, (image,)), (gan.phase_3, (image, label))):
+    for phase, critics in ((gan.phase_2, [image]), (gan.phase_3, [image, label])):
+        if phase.coupling_weight > 0:
+            critics.append(gan.window_critic_flops(px, n_channels))
         per_image = (1 + _TRAIN) * flops_g
         per_image += sum((2 * _TRAIN + _PENALTY + _TRAIN) * flops for flops in critics)
         seconds += _seconds(phase.images, batch, per_image, device)

@@ -172,7 +172,8 @@ def _write_phase(
     """Write the phase's weights, log and pictures; its identity last."""
     files = context.files.phase(phase)
     files.identity.unlink(missing_ok=True)
-    files.selftaught.unlink(missing_ok=True)
+    for stale in (files.selftaught, *files.critics().values()):
+        stale.unlink(missing_ok=True)
     weights = {files.generator: result.generator_weights}
     weights |= {files.critic(name): state for name, state in result.critics.items()}
     for path, state in weights.items():

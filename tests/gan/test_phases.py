@@ -14,7 +14,7 @@ from torch import Tensor
 from gansfer.checkpoint import CheckpointStore
 from gansfer.gan import phases, steps
 from gansfer.gan.blocks import GeneratorStart
-from gansfer.gan.networks import build_critic, build_generator
+from gansfer.gan.networks import build_critic, build_generator, build_window_critic
 from gansfer.gan.phases import PhaseResult, train_phase_1, train_phase_2, train_phase_3
 from gansfer.gan.schedule import phase_3_schedule
 from gansfer.gan_settings import GanSettings
@@ -77,10 +77,13 @@ def _run(phase: int, settings: GanSettings) -> Run:
         if phase == 1:
             return train_phase_1(settings, _slices(10, _CHANNELS, 0), **how)
         if phase == 2:
-            return train_phase_2(settings, generator, _slices(10, 1, 1).half(), **how)
-        image_critic = build_critic(settings, _PX, 1, seed=8).state_dict()
-        pool, labelled, selftaught = _slices(10, 1, 1), _slices(6, 2, 2), _slices(9, 2, 3)
-        return train_phase_3(settings, generator, image_critic, pool, labelled, selftaught, **how)
+            pool, labelled = _slices(10, 1, 1).half(), _slices(6, _CHANNELS, 2)
+            return train_phase_2(settings, generator, pool, labelled, **how)
+        critics = {"image": build_critic(settings, _PX, 1, seed=8).state_dict()}
+        if settings.phase_2.coupling_weight > 0:
+            critics["coupling"] = build_window_critic(_CHANNELS, seed=9).state_dict()
+        pool, labelled, selftaught = _slices(10, 1, 1), _slices(6, _CHANNELS, 2), _slices(9, 2, 3)
+        return train_phase_3(settings, generator, critics, pool, labelled, selftaught, **how)
 
     return run
 
@@ -114,6 +117,58 @@ def test_a_resumed_run_equals_an_undisturbed_one_to_the_bit(
             run(_store(tmp_path / "parts"), StopAt(stop))
     _assert_equal(run(_store(tmp_path / "parts"), Silent()), undisturbed)
     assert undisturbed.records
+
+
+def _coupled(weight_2: float, weight_3: float) -> GanSettings:
+    plain = _settings()
+    return plain.model_copy(
+        update={
+            "phase_2": plain.phase_2.model_copy(update={"coupling_weight": weight_2}),
+            "phase_3": plain.phase_3.model_copy(update={"coupling_weight": weight_3}),
+        }
+    )
+
+
+@pytest.mark.parametrize(("phase", "stop"), [(2, 7), (3, 6)])
+def test_a_resumed_run_with_a_window_critic_equals_an_undisturbed_one(
+    phase: int, stop: int, tmp_path: Path
+) -> None:
+    run = _run(phase, _coupled(1.0, 1.0))
+    undisturbed = run(_store(tmp_path / "whole"), Silent())
+    with pytest.raises(StopRequested):
+        run(_store(tmp_path / "parts"), StopAt(stop))
+    _assert_equal(run(_store(tmp_path / "parts"), Silent()), undisturbed)
+    assert "coupling" in undisturbed.critics
+
+
+@pytest.mark.parametrize("phase", [2, 3])
+def test_the_generator_heeds_the_window_critic_by_its_weight(phase: int, tmp_path: Path) -> None:
+    paper = _run(phase, _settings())(_store(tmp_path / "paper"), Silent())
+    little, much = (
+        _run(phase, _coupled(weight, weight))(_store(tmp_path / str(weight)), Silent())
+        for weight in (1e-6, 10.0)
+    )
+    assert "coupling" not in paper.critics
+
+    def moved(result: PhaseResult) -> float:
+        pairs = result.generator_weights.items()
+        return sum(
+            (value - paper.generator_weights[name]).abs().sum().item() for name, value in pairs
+        )
+
+    assert moved(much) > moved(little)
+
+
+def test_phase_3_goes_on_with_the_window_critic_of_phase_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gansfer.gan.training.run_step", lambda *rest: None)
+    monkeypatch.setattr("gansfer.gan.training.record_is_due", lambda moment: False)
+    result = _run(3, _coupled(1.0, 1.0))(_store(tmp_path), Silent())
+    kept = build_window_critic(_CHANNELS, seed=9).state_dict()
+    assert all(torch.equal(value, kept[name]) for name, value in result.critics["coupling"].items())
+    new = _run(3, _coupled(0.0, 1.0))(_store(tmp_path / "new"), Silent())
+    assert not torch.equal(new.critics["coupling"]["first.weight"], kept["first.weight"])
 
 
 def test_saving_often_changes_nothing(tmp_path: Path) -> None:
@@ -213,9 +268,9 @@ def test_each_critic_sees_its_channels_and_its_reals(
     train_phase_3(
         settings,
         build_generator(settings, _PX, _CHANNELS).state_dict(),
-        build_critic(settings, _PX, 1).state_dict(),
+        {"image": build_critic(settings, _PX, 1).state_dict()},
         torch.full((5, 1, _PX, _PX), 0.5),
-        torch.full((3, 2, _PX, _PX), 1.0),
+        torch.full((3, _CHANNELS, _PX, _PX), 1.0),
         torch.full((50, 2, _PX, _PX), 2.0),
         seed=1,
         store=_store(tmp_path),

@@ -105,6 +105,31 @@ def test_phase_3_unfreezes_the_earliest_frozen_block_first() -> None:
     assert [m.images_seen for m in moments if m.generator_learns] == list(range(0, 80, 8))
 
 
+def test_the_window_critic_learns_where_it_has_a_weight() -> None:
+    def updates(phase_2: float, phase_3: float) -> tuple[list[Any], list[Any]]:
+        settings = _settings(
+            phase_2={"coupling_weight": phase_2, "warmup_critic_updates": 7, "images": 80},
+            phase_3={
+                "coupling_weight": phase_3,
+                "label_warmup_critic_updates": 3,
+                "images": 80,
+                "unfreeze_every_images": 80,
+            },
+        )
+        schedules = phase_2_schedule(settings, 20), phase_3_schedule(settings, 20)
+        two, three = ([s.critic_updates for s in one.stretches] for one in schedules)
+        return two, three
+
+    both = {"image": 1, "label": 1}
+    assert updates(0.0, 0.0) == ([{"image": 7}, {"image": 1}], [{**both, "label": 3}, both])
+    leads, then = updates(0.5, 2.0)[0]
+    assert (leads, then) == ({"image": 7, "coupling": 7}, {"image": 1, "coupling": 1})
+    # Phase 2's goes on; a new one is given a lead.
+    assert updates(0.5, 2.0)[1][0] == {"image": 1, "label": 3, "coupling": 1}
+    assert updates(0.0, 2.0)[1][0] == {"image": 1, "label": 3, "coupling": 3}
+    assert updates(0.5, 0.0)[1] == updates(0.0, 0.0)[1]
+
+
 def test_frozen_blocks_by_images() -> None:
     def names(phase: int, images_seen: int) -> list[str]:
         return sorted(

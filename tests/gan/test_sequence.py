@@ -21,7 +21,7 @@ SETTINGS = GanSettings()
 
 def result_of(phase: int) -> PhaseResult:
     """Weights that say which phase left them."""
-    names = {1: ("joint",), 2: ("image",), 3: ("image", "label")}[phase]
+    names = {1: ("joint",), 2: ("image", "coupling"), 3: ("image", "label")}[phase]
     critics = {name: {"of": torch.tensor(10 + phase)} for name in names}
     return PhaseResult({"of": torch.tensor(phase)}, critics, [], {})
 
@@ -79,17 +79,22 @@ def test_phase_2_begins_with_phase_1s_generator_and_sees_the_pool(
     given: dict[int, tuple[Any, ...]],
 ) -> None:
     train()
-    _, generator, images_k1hw, _ = given[2]
+    _, generator, images_k1hw, labelled_kchw, _ = given[2]
     assert int(generator["of"]) == 1
     assert torch.equal(images_k1hw, slices()[1])
+    assert torch.equal(labelled_kchw, slices()[0])
 
 
 def test_the_generator_of_phase_2_teaches_phase_3(given: dict[int, tuple[Any, ...]]) -> None:
     assert train() == [2]
-    _, generator, critic, images_k1hw, labelled_kshw, selftaught_kshw, _ = given[3]
-    assert (int(generator["of"]), int(critic["of"])) == (2, 12)
+    _, generator, critics, images_k1hw, labelled_kchw, selftaught_kshw, _ = given[3]
+    assert int(generator["of"]) == 2
+    assert {name: int(weights["of"]) for name, weights in critics.items()} == {
+        "image": 12,
+        "coupling": 12,
+    }
     assert torch.equal(images_k1hw, slices()[1])
-    assert torch.equal(labelled_kshw, slices()[0][:, 1:])
+    assert torch.equal(labelled_kchw, slices()[0])
     assert (selftaught_kshw == 2).all()
 
 

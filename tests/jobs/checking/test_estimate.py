@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
-from gansfer.gan.networks import build_critic, build_generator, flops_per_image
+from gansfer.gan.networks import build_critic, build_generator, build_window_critic, flops_per_image
 from gansfer.gan_settings import GanSettings
 from jobs.checking.estimate import GpuHours, device_hours, gpu_hours_of
 from tests.jobs.experiments import Trial
@@ -23,6 +24,18 @@ def test_operations_are_those_that_torch_counts(fused: bool, level: int | None) 
         generator, critic = build_generator(gan, 20, 3), build_critic(gan, 20, 3)
     assert gan.generator_flops(20, 3, level) == flops_per_image(generator, level)
     assert gan.critic_flops(20, 3, level) == flops_per_image(critic, level)
+
+
+def test_operations_of_the_window_critic_are_those_that_torch_counts(tmp_path: Path) -> None:
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        build_window_critic(3)(torch.zeros(1, 3, 20, 20))
+    assert GanSettings.window_critic_flops(20, 3) == counter.get_total_flops()
+    on_cpu: dict[str, Any] = {"resources": {"train_gan": {"gpus": 0}}}
+    hours = [
+        device_hours(Trial.make(tmp_path / str(k), gan=gan, **on_cpu).plan.experiment)["train_gan"]
+        for k, gan in enumerate(({}, {"phase_2": {"coupling_weight": 1.0}}))
+    ]
+    assert hours[1] > hours[0]
 
 
 def test_gpu_hours_are_tasks_times_gpus_times_hours(tmp_path: Path) -> None:

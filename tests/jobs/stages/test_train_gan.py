@@ -139,15 +139,18 @@ def test_skipped_updates_and_variety_of_each_phase_are_on_record(finished: Finis
 def test_a_generator_that_draws_one_picture_is_on_record_with_its_phase(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def collapsed(gan: object, state: Weights, critics: Weights, *_: object, **how: object) -> Any:
+    def collapsed(gan: object, state: Weights, critics: Any, *_: object, **how: object) -> Any:
         same = {name: torch.zeros_like(value) for name, value in state.items()}
         skipped = {"image": (1, 40), "label": (0, 40), "generator": (0, 40)}
-        return PhaseResult(same, {"image": critics}, [{"step": 1, "images": 4}], skipped)
+        return PhaseResult(same, critics, [{"step": 1, "images": 4}], skipped)
 
     monkeypatch.setattr(sequence, "train_phase_3", collapsed)
-    trial.storage.files(trial.task(GAN)).phase(3).identity.unlink()
-    trial.storage.files(trial.task(GAN)).manifest.unlink()
+    files = trial.storage.files(trial.task(GAN))
+    files.phase(3).identity.unlink()
+    files.phase(3).critic("coupling").touch()  # of other settings
+    files.manifest.unlink()
     assert trial.work(GAN) == DONE
+    assert set(files.phase(3).critics()) == {"image"}
     (said,) = facts(trial, GAN)["failed_quality"]
     assert said.startswith("phase 3 draws one picture, whatever the latent")
     assert facts(trial, GAN)["phases"]["3"] == {
