@@ -92,9 +92,9 @@ def refuse_damaged_record(
         else f"SLURM lists no job named {prefix}* that is not on record, and may not list all"
     )
     raise UserError(
-        f"{record.path}, line {lines[0]}: damaged, so what it said of a job is lost and the job "
-        f"may be queued; nothing is submitted. {listed}. When you know that there is none (squeue "
-        f"-u $USER -o '%i %j'), give the line up: gansfer cancel {storage.root}"
+        f"{record.path}, line {lines[0]}: damaged or gone, so what it said of a job is lost and "
+        f"the job may be queued; nothing is submitted. {listed}. When you know that there is none "
+        f"(squeue -u $USER -o '%i %j'), give the line up: gansfer cancel {storage.root}"
     )
 
 

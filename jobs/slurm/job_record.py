@@ -5,7 +5,8 @@ one after it (the job's id, or what sbatch said instead). A submission that was 
 two is found again by the job's name. Ids are hints: whether a task is done is for its products to
 say.
 
-Each line carries the digest of what it says: an id with a flipped digit would be another job's.
+Each line carries the digest of what it says: an id with a flipped digit would be another job's. How
+many lines there are stands in a file beside it: lines that are gone tell nothing themselves.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gansfer.atomic import write_json
 from gansfer.errors import UserError
 from jobs.experiment.resources import StageName
 from jobs.slurm.arrays import Array
@@ -86,6 +88,7 @@ class JobRecord:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "jobs.jsonl"
+        self.count = folder / "jobs-lines.json"
 
     def load(self) -> list[Submission]:
         """Everything submitted so far, oldest first, without what `damaged_lines` stood for."""
@@ -95,6 +98,7 @@ class JobRecord:
         """Numbers of the lines that are not as they were written, unless they were given up.
 
         What such a line said of a job is not known, so that the job may be queued all the same.
+        Lines that are gone count as the last ones.
         """
         return self._read()[1]
 
@@ -102,18 +106,16 @@ class JobRecord:
         """Write down that no job of these lines is queued, as their user says; how many."""
         lines = self.damaged_lines()
         if lines:
-            self._append({_GIVEN_UP: lines})
+            self._append({_GIVEN_UP: lines}, forget_lost=True)
         return len(lines)
 
     def _read(self) -> tuple[list[Submission], list[int]]:
-        try:
-            lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
-        except (FileNotFoundError, NotADirectoryError):
-            return [], []
+        lines, n_written = self._lines(), self._n_written()
         found: dict[str, Submission] = {}
         damaged: list[int] = []
         for number, line in enumerate(lines, start=1):
-            if not line or (_ANNOUNCEMENT.match(line) and not line.endswith("}")):
+            is_torn = _ANNOUNCEMENT.match(line) and not line.endswith("}")
+            if is_torn and not number == len(lines) <= n_written:
                 continue
             try:
                 kept = _checked(line)
@@ -126,7 +128,23 @@ class JobRecord:
                     found[kept["name"]] = replace(found[kept["name"]], **changes)
             except (ValueError, KeyError, TypeError, AttributeError):
                 damaged.append(number)
+        damaged += range(len(lines) + 1, n_written + 1)
         return list(found.values()), damaged
+
+    def _lines(self) -> list[str]:
+        try:
+            text = self.path.read_text(encoding="utf-8", errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [line for line in text.split("\n") if line]
+
+    def _n_written(self) -> int:
+        """How many lines there are at least; 0 where nobody has counted them."""
+        try:
+            kept = _checked(self.count.read_text(encoding="utf-8"))
+            return int(kept["lines"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
 
     def announce(self, experiment: str, array: Array) -> Submission:
         """Write down what is about to be submitted, under a new name."""
@@ -177,13 +195,15 @@ class JobRecord:
                 )
             yield
 
-    def _append(self, value: dict[str, Any]) -> None:
-        value = {**value, _DIGEST: _digest(value)}
+    def _append(self, value: dict[str, Any], *, forget_lost: bool = False) -> None:
+        n_before = len(self._lines())
+        n_before = n_before if forget_lost else max(n_before, self._n_written())
         torn = self.path.exists() and not self.path.read_bytes().endswith(b"\n")
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(("\n" if torn else "") + json.dumps(value) + "\n")
+            file.write(("\n" if torn else "") + json.dumps(_with_digest(value)) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        write_json(self.count, _with_digest({"lines": n_before + 1}))
 
 
 def clusters_of(options: Mapping[str, str | int | bool]) -> str:
@@ -203,6 +223,10 @@ def _checked(line: str) -> dict[str, Any]:
     if kept.pop(_DIGEST, None) not in (None, _digest(kept)):
         raise ValueError("another digest")
     return kept
+
+
+def _with_digest(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {**value, _DIGEST: _digest(value)}
 
 
 def _digest(value: Mapping[str, Any]) -> str:

@@ -82,7 +82,9 @@ def test_nothing_is_sent_while_a_job_may_be_queued_that_is_not_on_record(
     for command in ("submit", "retry"):
         said = sent(command, "--yes", fails=2)
         assert len(said.splitlines()) == 1
-        assert said.startswith(f"error: {record.path}, line {lines[0]}: damaged, so what it said")
+        assert said.startswith(
+            f"error: {record.path}, line {lines[0]}: damaged or gone, so what it said"
+        )
         assert (f"job 2 ({name})" in said) == live
         assert said.endswith(f"give the line up: gansfer cancel {sent.root}\n")
     assert n_sent(sent) == 14
@@ -95,6 +97,42 @@ def test_nothing_is_sent_while_a_job_may_be_queued_that_is_not_on_record(
     assert record.damaged_lines() == []
     sent("submit", "--yes")
     assert n_sent(sent) == 28
+
+
+@pytest.mark.parametrize("n_left", [0, 2, 26, 27, None])
+def test_lines_that_are_gone_are_missed(sent: StandIn, n_left: int | None) -> None:
+    record = JobRecord(sent.root / "slurm")
+    lines = record.path.read_text().splitlines(keepends=True)
+    assert len(lines) == 28
+    if n_left is None:
+        record.path.unlink()
+    else:
+        record.path.write_text("".join(lines[:n_left]))
+    assert record.damaged_lines() == list(range((n_left or 0) + 1, 29))
+    if n_left == 27:  # its line before sbatch is there: the job is found by its name
+        assert "nothing to submit: 0 of " in sent("submit", "--yes")
+    else:
+        said = sent("submit", "--yes", fails=2)
+        assert f"line {(n_left or 0) + 1}: damaged or gone, so what it said of a job" in said
+        sent.queue.write_text("")
+        assert "gave up" in sent("cancel", "--yes")
+    assert record.damaged_lines() == []
+    record.path.write_text("".join(record.path.read_text().splitlines(keepends=True)[:-1]))
+    assert len(record.damaged_lines()) == 1
+
+
+def test_lines_that_are_gone_are_missed_after_another_was_written(sent: StandIn) -> None:
+    record = JobRecord(sent.root / "slurm")
+    lines = record.path.read_text().splitlines(keepends=True)
+    record.path.write_text("".join([*lines[:10], *lines[14:]]))
+    record.give_up(record.load()[0])
+    assert len(record.damaged_lines()) == 4
+
+
+def test_a_line_that_was_whole_and_is_cut_now_is_damaged(sent: StandIn) -> None:
+    record = JobRecord(sent.root / "slurm")
+    record.path.write_text("".join(record.path.read_text().splitlines(keepends=True)[:27])[:-30])
+    assert record.damaged_lines() == [27, 28]
 
 
 def test_a_line_that_was_cut_before_sbatch_was_called_stops_nothing(sent: StandIn) -> None:

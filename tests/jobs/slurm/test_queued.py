@@ -132,7 +132,7 @@ def test_a_refusal_says_what_to_do_and_leaves_no_litter(
     slurm.program("sbatch", f"printf '{says}' >&2; exit 1")
     assert told in slurm("submit", "--yes", fails=2).splitlines()[-1]
     left = {path.name for path in (slurm.root / "slurm").iterdir()}
-    assert left == {".lock-1", "jobs.jsonl", "in_job.sh"}
+    assert left == {".lock-1", "jobs.jsonl", "jobs-lines.json", "in_job.sh"}
 
 
 def test_a_retry_asks_for_times_what_the_last_attempt_had(slurm: StandIn) -> None:
