@@ -13,14 +13,21 @@ from threadpoolctl import threadpool_limits
 from gansfer.progress import duration
 from gansfer.report.figures.draw import draw_figures
 from gansfer.report.figures.quality_figures import draw_quality_figures
-from gansfer.report.page.answers import answer_sentence, answers, how_to_read
+from gansfer.report.page.answers import (
+    answer_sentence,
+    answers,
+    how_picked,
+    how_to_read,
+    pick_sentence,
+    picks,
+)
 from gansfer.report.page.best_section import best_section
 from gansfer.report.page.cohort_sections import cohort_section, stratification_section
 from gansfer.report.page.page import Bullets, Page, Part, Section, Terms, write_page
 from gansfer.report.page.pictures import Picture, picture_sections
 from gansfer.report.page.quality_sections import quality_section
 from gansfer.report.page.result_sections import facts, key_section, ratio_rule
-from gansfer.report.page.rival_section import rival_section
+from gansfer.report.page.rival_section import methods_section, rival_section
 from gansfer.report.page.seed_section import seed_section
 from gansfer.report.page.structure_sections import (
     ablation_section,
@@ -47,6 +54,11 @@ _GLOSSARY = (
     ("propagation", "the labels of the N images, warped onto another and fused; no network"),
     ("CDR", "clinical dementia rating: 0 healthy, 0.5 very mild, 1 mild, 2 moderate"),
     ("cell", "one trained segmenter: a fold, an N, an arm and a seed"),
+)
+# Of runs with rival arms.
+_RIVALS_GLOSSARY = (
+    ("classical", "the baseline on real slices that are deformed at random while it trains"),
+    ("self-training", "the N images, and the unlabelled pool with the baseline's labels"),
 )
 
 
@@ -149,6 +161,9 @@ def build_report(
         footer="After Bowles, Gunn, Hammers and Rueckert, “GANsfer Learning: Combining labelled "
         "and unlabelled data for GAN based data augmentation” (2018).",
         failed=failed,
+        pick=pick_sentence(results, meta),
+        picks=picks(results, meta),
+        how_picked=how_picked(results, meta),
     )
     write_page(index, page)
     _remove_stale(folder, set(written))
@@ -193,6 +208,7 @@ def _sections(
     segmentations, about_synthetic = more
     measured = [
         key_section(results, meta, figures),
+        methods_section(results, meta, figures),
         segmentations,
         structure_section(results.fair, meta, figures),
         seed_section(results, figures),
@@ -206,7 +222,9 @@ def _sections(
     ]
     sections = [section for section in measured if section is not None]
     sections += picture_sections(pictures, meta["analysis_fold"])
-    parts: list[Part] = [Terms(_GLOSSARY, "Words")]
+    parts: list[Part] = [
+        Terms(_GLOSSARY + (() if results.methods.empty else _RIVALS_GLOSSARY), "Words")
+    ]
     if meta["wall_s"]:
         times = [(stage, duration(seconds)) for stage, seconds in meta["wall_s"].items()]
         parts.append(Terms(times, "Computing time by stage"))

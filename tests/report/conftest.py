@@ -18,6 +18,15 @@ from gansfer.structures import PAPER_STRUCTURES
 FOLDS = 3
 LABEL_COUNTS = (1, 6)
 ARMS = ("baseline", "ratio-10to1", "ratio-2to1", "synthetic")
+# arm -> label count -> its gain over the baseline. At N = 1 a rival is the highest.
+RIVAL_GAIN = {
+    "classical": {1: 0.06, 6: -0.01},
+    "self-training": {1: 0.02, 6: 0.004},
+    "classical+ratio-2to1": {1: 0.05, 6: 0.005},
+    "self-training+ratio-2to1": {1: 0.03, 6: 0.0},
+    "propagation": {1: 0.08, 6: -0.05},
+}
+RIVAL_FOLD = 1  # of propagation
 ABLATION = ("p1", "p1+", "p2", "p2+", "p3", "p3+")
 BASE = {1: 0.80, 6: 0.86}
 FULL_GAIN = {1: 0.04, 6: 0.01}
@@ -81,6 +90,32 @@ def metrics(expected: pd.DataFrame) -> pd.DataFrame:
             for row in _rows({str(k): v for k, v in cell.items()}, subject)
         ]
     )
+
+
+@pytest.fixture(scope="session")
+def expected_with_rivals(expected: pd.DataFrame) -> pd.DataFrame:
+    """Rival arms wherever there is a baseline, and propagation on one fold's test subjects."""
+    base = expected[expected["arm"] == "baseline"]
+    alone = base["fold"].eq(RIVAL_FOLD) & base["set"].eq("test")
+    parts = [(base if arm != "propagation" else base[alone]).assign(arm=arm) for arm in RIVAL_GAIN]
+    return pd.concat([expected, *parts], ignore_index=True)
+
+
+@pytest.fixture(scope="session")
+def metrics_with_rivals(metrics: pd.DataFrame, expected_with_rivals: pd.DataFrame) -> pd.DataFrame:
+    """Known gains with a little noise of each value."""
+    base = metrics[metrics["arm"] == "baseline"]
+    parts = [metrics]
+    for arm, gain in RIVAL_GAIN.items():
+        planned = expected_with_rivals.loc[
+            expected_with_rivals["arm"] == arm, ["seed", "fold", "labels", "set"]
+        ]
+        rows = base.merge(planned, on=list(planned.columns))
+        better = rows["labels"].map(gain) * rows["metric"].eq("dsc")
+        parts.append(rows.assign(arm=arm, value=rows["value"] + better))
+    table = pd.concat(parts, ignore_index=True)
+    noise = np.random.default_rng(2).normal(0, 2e-3, len(table)) * table["metric"].eq("dsc")
+    return table.assign(value=table["value"] + noise)
 
 
 @pytest.fixture(scope="session")

@@ -146,6 +146,9 @@ def test_the_page_holds_all_that_it_shows(whole: tuple[ReportSummary, _Reader]) 
     ]
     assert len({*page.figures}) == len(page.figures) == 8 + len(viewers)
     assert {f"#{name}" for name in page.figures} <= {*page.links}
+    assert "what-to-pick" not in summary.index.read_text(encoding="utf-8")  # no rival was run
+    assert "self-training" not in " ".join(page.text).lower()
+    assert not (summary.index.parent / "tables" / "methods.csv").exists()
     assert "url(" not in summary.index.read_text(encoding="utf-8")
     for link in page.links:
         assert link.startswith("#") or (summary.index.parent / link).is_file()
@@ -202,6 +205,28 @@ def test_an_incomplete_report_says_so_first(
     row = ratio.loc[(1, "ratio-2to1"), :]
     assert np.isnan(row["mean_dsc"])
     assert (row["n_subjects"], row["n_planned"]) == (8, 12)
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_with_rival_arms_the_page_says_what_to_pick_and_the_csv_has_its_numbers(
+    tmp_path: Path,
+    metrics_with_rivals: pd.DataFrame,
+    expected_with_rivals: pd.DataFrame,
+    meta: Meta,
+    labelled: pd.DataFrame,
+) -> None:
+    summary, page = _build(tmp_path, metrics_with_rivals, expected_with_rivals, meta, labelled)
+    assert summary.complete
+    first_screen = page.text[: page.text.index("Result")]
+    assert first_screen[3].startswith("What to pick? Test subjects: classical augmentation at N =")
+    assert "What to pick, test subjects" in first_screen
+    assert "Beside classical augmentation and self-training" in page.text
+    table = pd.read_csv(tmp_path / "tables" / "methods.csv")
+    row = table[table["highest"] & table["scope"].eq("test") & table["against"].eq("baseline")]
+    assert row["method"].tolist() == ["classical", "gansfer"]
+    shown = [f"+{gain:.3f}" for gain in row["difference"]]
+    assert set(shown) <= {*first_screen}
+    assert {"methods.png", "methods-2.pdf"} <= {one.name for one in (tmp_path / "tables").iterdir()}
 
 
 @pytest.mark.usefixtures("no_figures")

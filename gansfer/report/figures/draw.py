@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gansfer.report.figures.age_figures import difference_by_age_figure, dsc_by_age_figure
 from gansfer.report.figures.cdr_figures import difference_by_cdr_figure, dsc_by_cdr_figure
+from gansfer.report.figures.methods_figure import methods_figure
 from gansfer.report.figures.overlap_figures import (
     box_figure,
     dsc_by_ratio_figure,
@@ -39,6 +40,8 @@ def draw_figures(folder: Path, results: Results, meta: Meta) -> dict[str, Path]:
         draw["seed_spread"] = lambda path: seed_figure(
             path, results.dsc_by_seed, results.seed_spread
         )
+    if results.methods["difference"].notna().any():
+        draw["methods"] = lambda path: methods_figure(path, results.methods)
     draw |= _of_comparison(results, results.fair, meta)
     if results.best is not None:
         of_best = _of_comparison(results, results.best, meta)

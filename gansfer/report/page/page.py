@@ -161,7 +161,10 @@ class Fact:
 
 @dataclass(frozen=True)
 class AnswerRow:
-    """A gain with its interval and what it shows; `kind` is "better", "worse" or ""."""
+    """A gain with its interval and what it shows.
+
+    `kind` is "better", "worse", "" or, where a method is named that the rows below compare, "pick".
+    """
 
     name: str
     gain: str
@@ -184,7 +187,8 @@ class Page:
     """A whole page; `state` is its first line and says whether the report is complete.
 
     `failed`, where there is any, is its second and says whose results are none.
-    The first screen answers: `answer` in a sentence, `answers` in numbers, `how_to_read` them.
+    The first screen answers: `answer` in a sentence, `answers` in numbers, `how_to_read` them; and
+    where there are rivals, `pick`, `picks` and `how_picked` in the same way.
     """
 
     title: str
@@ -198,6 +202,9 @@ class Page:
     sections: Sequence[Section]
     footer: str
     failed: str = ""
+    pick: str = ""
+    picks: Sequence[Answer] = ()
+    how_picked: str = ""
 
 
 def write_page(path: Path, page: Page) -> None:

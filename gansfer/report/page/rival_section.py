@@ -1,4 +1,4 @@
-"""What the page says of the segmenter's rival, multi-atlas label propagation (III.G)."""
+"""What the page says of rivals: label propagation (III.G), and every method side by side."""
 
 from __future__ import annotations
 
@@ -9,12 +9,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from gansfer.report.page.cells import ABSENT, figure_image, number, signed
+from gansfer.report.page.cells import (
+    ABSENT,
+    figure_image,
+    interval,
+    number,
+    percent,
+    signed,
+    verdict,
+)
 from gansfer.report.page.page import DASH, Part, Section, Table, TableCell
 from gansfer.report.tables import paper
 from gansfer.report.tables.arm_names import arm_title
+from gansfer.report.tables.methods import BASELINE, BEST_ON_TEST, GANSFER, method_title
+from gansfer.report.tables.ratio_choice import PER_LABEL_COUNT
+from gansfer.report.tables.results import Meta, Results
 from gansfer.report.tables.rival import METHODS
-from gansfer.report.tables.rows import label_counts, rows_by
+from gansfer.report.tables.rows import Row, label_counts, rows_by
 
 
 def rival_section(table: pd.DataFrame, figures: Mapping[str, Path]) -> Section | None:
@@ -81,3 +92,100 @@ def _overall_table(table: pd.DataFrame) -> Table:
         lines,
         "tables/rival.csv",
     )
+
+
+def methods_section(results: Results, meta: Meta, figures: Mapping[str, Path]) -> Section | None:
+    """Every way to segment with N labels, a table for each N; None where no rival arm was run."""
+    if results.methods.empty:
+        return None
+    own = results.methods[results.methods["against"] == BASELINE]
+    text = [
+        "Classical augmentation deforms the N real slices and changes their intensities at random "
+        "while the segmenter trains; self-training adds the unlabelled pool with the labels that "
+        "the baseline gives it. Neither needs a GAN. “And synthetic” adds the generated slices to "
+        "either, at one ratio for every N."
+    ]
+    if results.best is not None:
+        text.append(
+            f"“{method_title(BEST_ON_TEST)}” is the paper's way: its ratio is the best on these "
+            "same test subjects. That favours it, so it is no candidate for the highest."
+        )
+    elif meta["best_ratio"] == PER_LABEL_COUNT:
+        text.append("The paper's way of choosing GANsfer's ratio chooses the same here.")
+    parts: list[Part] = []
+    if "methods" in figures:
+        parts.append(
+            figure_image(
+                figures["methods"],
+                "Gain of every method over the baseline, by label count.",
+                "Overall Dice minus the baseline's on the same subjects, with its "
+                f"{percent(0.95)} bootstrap interval over subjects. A method that lacks "
+                "subjects is not drawn. Numbers, n and verdicts are in the tables below.",
+            )
+        )
+    level = percent(meta["significance"])
+    caption = (
+        "Mean overall Dice; below it the difference to the baseline on the same subjects with its "
+        f"{percent(0.95)} bootstrap interval, what the Wilcoxon signed-rank test shows at {level} "
+        "(Holm over the label counts, for each method), and n. Bold: the highest of a column among "
+        f"fair methods with all subjects. {DASH}: subjects are missing (n of those planned), or "
+        "the method is not planned there. Against GANsfer too:"
+    )
+    for labels in label_counts(own):
+        table = own[own["labels"] == labels]
+        parts.append(_methods_table(results, meta, table, labels, caption))
+        caption = "As above:"
+    return Section("Beside classical augmentation and self-training", text, parts)
+
+
+def _methods_table(
+    results: Results, meta: Meta, table: pd.DataFrame, labels: int, caption: str
+) -> Table:
+    scopes = list(dict.fromkeys(table["scope"]))
+    by_cell = rows_by(table, "method", "scope")
+    rows = []
+    for method in dict.fromkeys(table["method"]):
+        cells = [TableCell(_named(results, method, labels))]
+        for scope in scopes:
+            base = by_cell.get((BASELINE, scope))
+            row = by_cell.get((method, scope))
+            cells.append(ABSENT if row is None else _method_cell(row, base, meta))
+        rows.append(cells)
+    return Table(
+        f"Every method at N = {labels}.",
+        caption,
+        ["", *(scope_title(scope) for scope in scopes)],
+        rows,
+        "tables/methods.csv",
+    )
+
+
+def _named(results: Results, method: str, labels: int) -> str:
+    """A method's name, with GANsfer's ratio on the test subjects."""
+    choices = {GANSFER: results.fair.choice}
+    if results.best is not None:
+        choices[BEST_ON_TEST] = results.best.choice
+    choice = choices.get(method)
+    ratio = "" if choice is None or labels not in choice.test else f" ({choice.title(labels)})"
+    return method_title(method) + ratio
+
+
+def _method_cell(row: Row, base: Row | None, meta: Meta) -> TableCell:
+    """The mean, and how it differs from the baseline; without a mean, how many subjects it has."""
+    n, n_planned = row["n_subjects"], row["n_planned"]
+    if not math.isfinite(row["mean_dsc"]):
+        return TableCell(DASH, f"n = {n} of {n_planned}", "absent")
+    kind = "strong" if row["highest"] else ""
+    if not math.isfinite(row["difference"]):
+        return number(row["mean_dsc"], kind=kind, note=f"n = {n}")
+    said, _ = verdict(row, meta["significance"], row["n_tests"])
+    notes = [f"{signed(row['difference'])}, {interval(row)}", f"{said}, n = {n}"]
+    # Of fewer subjects, or seeds, than the baseline's own mean: that is no number to compare with.
+    if base is None or f"{row['against_dsc']:.3f}" != f"{base['mean_dsc']:.3f}":
+        notes.append(f"baseline of these {row['against_dsc']:.3f}")
+    return number(row["mean_dsc"], kind=kind, note="\n".join(notes))
+
+
+def scope_title(scope: str) -> str:
+    """A group of subjects as readers see it."""
+    return "Test subjects" if scope == "test" else scope.capitalize()

@@ -84,17 +84,22 @@ def young_and_old(metrics: pd.DataFrame, augmented: Mapping[int, str], seed: int
         ages first: such as "under 60 years". Subjects of unknown age are left out.
     """
     overall = metrics[metrics["set"].eq("cohort") & metrics["structure"].eq("overall")]
-    young = overall["age_years"] < OLD_FROM_YEARS
-    old = overall["age_years"] >= OLD_FROM_YEARS
     parts = []
-    for ages, part in (
-        (f"under {OLD_FROM_YEARS} years", overall[young]),
-        (f"{OLD_FROM_YEARS} years and older", overall[old]),
-    ):
+    for ages, part in age_parts(overall):
         table = against_baseline(part, augmented, "cohort", seed)
         table.insert(0, "ages", ages)
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
+
+
+def age_parts(rows: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of younger and of older subjects, named; those of unknown age are in neither."""
+    young = rows["age_years"] < OLD_FROM_YEARS
+    old = rows["age_years"] >= OLD_FROM_YEARS
+    return [
+        (f"under {OLD_FROM_YEARS} years", rows[young]),
+        (f"{OLD_FROM_YEARS} years and older", rows[old]),
+    ]
 
 
 def overall_by_group(metrics: pd.DataFrame, augmented: Mapping[int, str]) -> dict[Group, pd.Series]:

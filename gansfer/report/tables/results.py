@@ -15,6 +15,7 @@ from gansfer.report.tables import dice as tables
 from gansfer.report.tables import volume_analysis as volumes
 from gansfer.report.tables.arm_names import is_ratio
 from gansfer.report.tables.completeness import missing_cells, subjects_by_arm
+from gansfer.report.tables.methods import methods_table
 from gansfer.report.tables.ratio_choice import (
     PER_LABEL_COUNT,
     Choice,
@@ -97,6 +98,7 @@ class Results:
     Attributes:
         fair: by ratios that no test subject has chosen; the page leads with it.
         best: by the paper's way, the best ratio on the test subjects; None where that is the same.
+        methods: every way beside one another; empty where no rival arm was measured.
         ratios: label count -> ratios that are there to choose from, and planned ones.
     """
 
@@ -110,6 +112,7 @@ class Results:
     surface_distances: pd.DataFrame
     fair: Comparison
     best: Comparison | None
+    methods: pd.DataFrame
     ratios: Mapping[int, tuple[int, int]]
     labelled: pd.DataFrame
     test_subjects: pd.DataFrame
@@ -159,6 +162,7 @@ def compute(
         surface_distances=tables.surface_distances(with_chosen(whole, fair)),
         fair=_compare(metrics, whole, fair, meta, seed),
         best=None if best == fair else _compare(metrics, whole, best, meta, seed),
+        methods=methods_table(metrics, expected, fair, None if best == fair else best, seed),
         ratios=_ratios(by_arm),
         labelled=labelled,
         test_subjects=_subjects(metrics, "test"),

@@ -8,9 +8,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gansfer.report.page.answers import answer_sentence, answers
+from gansfer.report.page.answers import (
+    answer_sentence,
+    answers,
+    how_picked,
+    pick_sentence,
+    picks,
+)
 from gansfer.report.page.result_sections import facts
 from gansfer.report.tables.comparisons import young_and_old
+from gansfer.report.tables.methods import methods_table
 from gansfer.report.tables.results import Meta, Results, compute
 
 AUGMENTED = {1: "ratio-2to1", 6: "ratio-2to1"}
@@ -88,3 +95,133 @@ def test_with_nothing_measured_nothing_is_answered(
     nothing = compute(metrics.iloc[:0], expected, meta, labelled)
     assert answers(nothing, meta) == []
     assert answer_sentence(nothing, meta).endswith("better? Nothing to compare yet.")
+
+
+@pytest.fixture(scope="module")
+def with_rivals(
+    metrics_with_rivals: pd.DataFrame,
+    expected_with_rivals: pd.DataFrame,
+    meta: Meta,
+    labelled: pd.DataFrame,
+) -> Results:
+    return compute(metrics_with_rivals, expected_with_rivals, meta, labelled)
+
+
+def test_where_a_rival_is_the_highest_the_first_screen_says_so(
+    with_rivals: Results, meta: Meta
+) -> None:
+    said = (
+        "classical augmentation at N = 1 (a rival, better than GANsfer alone); GANsfer at N = 6 "
+        "(better than self-training)."
+    )
+    assert pick_sentence(with_rivals, meta) == f"What to pick? Test subjects: {said} Cohort: {said}"
+    test, cohort = picks(with_rivals, meta)
+    assert (test.title, test.note) == ("What to pick, test subjects", "n = 12")
+    assert (cohort.title, cohort.note) == ("What to pick, cohort", "n = 24")
+    assert [(row.name, row.gain, row.verdict) for row in test.rows] == [
+        ("N = 1", "Classical augmentation", "highest of 6"),
+        ("over baseline", "+0.059", "better"),
+        ("over GANsfer", "+0.020", "better"),
+        ("N = 6", "GANsfer", "highest of 6"),
+        ("over baseline", "+0.009", "better"),
+        ("over best rival", "+0.006", "better"),
+    ]
+    assert test.rows[-1].interval == "+0.004 to +0.007, Self-training"
+    assert all(" to " in row.interval for row in test.rows if row.gain.startswith("+"))
+    assert cohort.rows[0].verdict == "highest of 6"  # propagation, on fewer subjects, is in neither
+
+
+def test_propagation_on_fewer_subjects_is_told_where_it_is_above(
+    with_rivals: Results, meta: Meta
+) -> None:
+    text = how_picked(with_rivals, meta)
+    assert "above GANsfer at N = 1: +0.040, " in text
+    assert "too few subjects to show any, n = 4." in text
+    assert "N = 6" not in text and "favours it" in text
+
+
+def _of_test(results: Results, **changed: object) -> Results:
+    """The results with other numbers of the highest method at N = 1."""
+    table = results.methods
+    rows = table["highest"].eq(True) & table["labels"].eq(1) & table["scope"].eq("test")
+    for column, value in changed.items():
+        table = table.assign(**{column: table[column].mask(rows, value)})
+    return replace(results, methods=table)
+
+
+@pytest.mark.parametrize(
+    ("changed", "first", "card"),
+    [
+        ({"p_wilcoxon_holm": 0.4}, "none is shown to be better", "no difference shown"),
+        (
+            {"p_wilcoxon_holm": 0.4, "n_subjects": 4},
+            "too few subjects to show any better",
+            "too few subjects to show any",
+        ),
+    ],
+)
+def test_a_highest_mean_that_is_not_shown_is_no_winner(
+    with_rivals: Results, meta: Meta, changed: dict[str, object], first: str, card: str
+) -> None:
+    unsure = _of_test(with_rivals, **changed)
+    sentence = pick_sentence(unsure, meta).partition(" Cohort")[0]
+    said = f"Test subjects: {first} than the baseline at N = 1; GANsfer at N = 6"
+    assert sentence.startswith(f"What to pick? {said}")
+    rows = picks(unsure, meta)[0].rows
+    assert [(row.verdict, row.kind) for row in rows[1:3]] == [(card, "")] * 2
+
+
+def test_what_is_not_shown_between_gansfer_and_a_rival_is_not_said(
+    with_rivals: Results, meta: Meta
+) -> None:
+    table = with_rivals.methods
+    beside = table["against"].eq("gansfer")
+    unsure = table.assign(p_wilcoxon_holm=table["p_wilcoxon_holm"].mask(beside, 0.4))
+    sentence = pick_sentence(replace(with_rivals, methods=unsure), meta)
+    assert "(a rival, against GANsfer no difference shown)" in sentence
+    assert "GANsfer at N = 6 (against self-training no difference shown)" in sentence
+
+
+def test_what_is_not_there_is_not_picked_and_not_passed_over(
+    metrics_with_rivals: pd.DataFrame,
+    expected_with_rivals: pd.DataFrame,
+    with_rivals: Results,
+    meta: Meta,
+) -> None:
+    first = metrics_with_rivals["labels"].eq(1) & metrics_with_rivals["set"].eq("test")
+    for arm, name, wanted in (
+        ("baseline", "not all there at N = 1", ("", "5 of 6 methods are there")),
+        ("ratio-2to1", "augmentation at N = 1 (a rival);", ("", "GANsfer is not all there")),
+    ):
+        hole = first & metrics_with_rivals["arm"].eq(arm) & metrics_with_rivals["fold"].eq(0)
+        choice = with_rivals.fair.choice
+        left = metrics_with_rivals[~hole]
+        table = methods_table(left, expected_with_rivals, choice, None, with_rivals.seed)
+        holed = replace(with_rivals, methods=table)
+        assert name in pick_sentence(holed, meta)
+        assert wanted in [(row.gain, row.verdict) for row in picks(holed, meta)[0].rows]
+
+
+def test_where_nothing_is_above_the_baseline_it_is_to_be_picked(
+    metrics_with_rivals: pd.DataFrame,
+    expected_with_rivals: pd.DataFrame,
+    with_rivals: Results,
+    meta: Meta,
+) -> None:
+    others = metrics_with_rivals["arm"].ne("baseline") & metrics_with_rivals["set"].eq("test")
+    worse = metrics_with_rivals.assign(value=metrics_with_rivals["value"] - 0.2 * others)
+    table = methods_table(worse, expected_with_rivals, with_rivals.fair.choice, None, 0)
+    beaten = replace(with_rivals, methods=table)
+    assert "Test subjects: no method is above the baseline at N = 1, 6." in pick_sentence(
+        beaten, meta
+    )
+    rows = picks(beaten, meta)[0].rows
+    assert [(row.name, row.gain) for row in rows[:2]] == [
+        ("N = 1", "Baseline"),
+        ("over GANsfer", "+0.161"),
+    ]
+
+
+def test_without_rivals_there_is_nothing_to_pick(results: Results, meta: Meta) -> None:
+    assert (pick_sentence(results, meta), picks(results, meta)) == ("", [])
+    assert how_picked(results, meta) == ""

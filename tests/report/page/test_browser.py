@@ -14,6 +14,7 @@ import pytest
 
 from gansfer.drawing.slices import sample_grid
 from gansfer.report import build
+from gansfer.report.figures.methods_figure import methods_figure
 from gansfer.report.figures.overlap_figures import dsc_by_ratio_figure
 from gansfer.report.figures.seed_figure import seed_figure
 from gansfer.report.page.pictures import Picture
@@ -80,11 +81,12 @@ def look_at(home: Path, html: str, width_px: int = LAPTOP_PX, *options: str) -> 
     return Seen(**json.loads(unescape(title[1])))
 
 
-def two_figures(folder: Path, results: Results, _: Meta) -> dict[str, Path]:
+def few_figures(folder: Path, results: Results, _: Meta) -> dict[str, Path]:
     """Enough for a browser; test_build.py draws them all."""
-    paths = {name: folder / f"{name}.png" for name in ("dsc_by_ratio", "seed_spread")}
+    paths = {name: folder / f"{name}.png" for name in ("dsc_by_ratio", "seed_spread", "methods")}
     dsc_by_ratio_figure(paths["dsc_by_ratio"], results.dsc_by_ratio)
     seed_figure(paths["seed_spread"], results.dsc_by_seed, results.seed_spread)
+    methods_figure(paths["methods"], results.methods)
     return paths
 
 
@@ -98,8 +100,8 @@ def in_full_width(table: pd.DataFrame) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def page(
     tmp_path_factory: pytest.TempPathFactory,
-    metrics: pd.DataFrame,
-    expected: pd.DataFrame,
+    metrics_with_rivals: pd.DataFrame,
+    expected_with_rivals: pd.DataFrame,
     meta: Meta,
     labelled: pd.DataFrame,
 ) -> Path:
@@ -110,16 +112,20 @@ def page(
     label[:, 20:40, 20:40] = 1
     sample_grid(sample, image, label, PAPER_STRUCTURES, "samples")
     shown = [Picture("samples", sample, 0, 2, 1, 0, 3)]
-    # Without ties: with few pairs and ties SciPy tries every sign, hundreds of times over.
-    noise = np.random.default_rng(1).normal(0, 1e-4, len(metrics))
+    metrics = metrics_with_rivals
     # One fold likes another ratio, so that the page shows both ways to choose one.
     likes = (metrics["arm"] == "ratio-10to1") & (metrics["labels"] == 6) & (metrics["fold"] == 0)
     likes &= (metrics["metric"] == "dsc") & (metrics["set"] == "test")
-    untied = metrics.assign(value=metrics["value"] + noise + 0.1 * likes)
+    liked = metrics.assign(value=metrics["value"] + 0.1 * likes)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(build, "draw_figures", two_figures)
+        patched.setattr(build, "draw_figures", few_figures)
         return build.build_report(
-            folder / "report", in_full_width(untied), in_full_width(expected), meta, labelled, shown
+            folder / "report",
+            in_full_width(liked),
+            in_full_width(expected_with_rivals),
+            meta,
+            labelled,
+            shown,
         ).index
 
 
@@ -131,13 +137,15 @@ def html(page: Path) -> str:
 def test_the_page_is_whole_at_a_laptops_width(page: Path, html: str, tmp_path: Path) -> None:
     seen = look_at(tmp_path, html)
     assert seen.errors == []
-    assert len(seen.pictures) == 3  # two figures and the sample grid
+    assert len(seen.pictures) == 4  # three figures and the sample grid
     assert all(width_px > 300 for _, width_px in seen.pictures), seen.pictures
     assert seen.window_px == LAPTOP_PX
     assert seen.page_px <= LAPTOP_PX
     assert (seen.wide, seen.clipped) == ([], [])
     assert "choice of ratio</h2>" in html
-    assert seen.first_line == "Complete: all 172 planned results are here."
+    assert "Beside classical augmentation and self-training</h2>" in html
+    assert 'id="what-to-pick"' in html
+    assert seen.first_line == "Complete: all 342 planned results are here."
 
 
 def test_the_page_fits_a_narrow_window(html: str, tmp_path: Path) -> None:
