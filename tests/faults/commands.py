@@ -21,6 +21,8 @@ from multiprocessing import forkserver, util
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from tests.faults.planted.planted_fault import COMMAND, VARIABLE, install
 from tests.faults.sketching import sketch_figures
 from tests.jobs.experiments import ROOT
@@ -99,9 +101,12 @@ class Command:
 
 
 def load_all() -> None:
-    """Load what tasks need, so that warm commands do not; an optimiser needs _dynamo."""
+    """Load what tasks need, so that warm commands do not; an optimiser needs _dynamo.
+
+    With one thread: a library that is loaded does not look at OMP_NUM_THREADS any more.
+    """
     import matplotlib.pyplot  # noqa: F401
-    import torch._dynamo  # noqa: F401
+    import torch._dynamo
 
     import jobs.checking.validation
     import jobs.commands.cli
@@ -112,6 +117,9 @@ def load_all() -> None:
     import jobs.stages.synthesise
     import jobs.stages.train_gan
     import jobs.stages.train_segmenter  # noqa: F401
+
+    torch.set_num_threads(1)
+    threadpool_limits(1)
 
 
 def _start(arguments: Sequence[str], log: Path, fault: dict[str, Any] | None) -> int:

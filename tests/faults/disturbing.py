@@ -36,43 +36,69 @@ def age_locks(trial: Trial) -> None:
 
 
 @dataclass
+class Moment:
+    """A while after a command has made so many writes: a busy machine puts it off with them.
+
+    Attributes:
+        counter: the file that its planted fault counts in.
+        writes: how many.
+        delay_s: the while; else it would come at a write only.
+    """
+
+    counter: Path
+    writes: int
+    delay_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.at_s: float | None = None
+
+    def has_come(self) -> bool:
+        if self.at_s is None and self._seen() >= self.writes:
+            self.at_s = time.monotonic() + self.delay_s
+        return self.at_s is not None and time.monotonic() >= self.at_s
+
+    def _seen(self) -> int:
+        return self.counter.stat().st_size if self.counter.exists() else 0
+
+
+@dataclass
 class Later:
-    """Sends a signal once some seconds have passed."""
+    """Sends a signal once the moment has come."""
 
     command: Command
-    after_s: float
+    moment: Moment
     facts: dict[str, Any]
 
     def __post_init__(self) -> None:
-        self.at_s: float | None = time.monotonic() + self.after_s
+        self.is_sent = False
 
     def __call__(self) -> None:
-        if self.at_s is not None and time.monotonic() >= self.at_s:
-            self.at_s = None
+        if not self.is_sent and self.moment.has_come():
+            self.is_sent = True
             self.command.tell(signal.Signals(self.facts["signal"]), self.facts["target"])
 
 
 @dataclass
 class Away:
-    """Takes the storage away after some seconds, and gives it back after some more."""
+    """Takes the storage away once the moment has come, and gives it back after some seconds."""
 
     trial: Trial
-    after_s: float
+    moment: Moment
     for_s: float
 
     def __post_init__(self) -> None:
         self.place = self.trial.config.parent / "runs"
         self.aside = self.place.with_name("runs-away")
-        self.at_s = time.monotonic() + self.after_s
+        self.back_s = 0.0
         self.is_back = False
 
     def __call__(self) -> None:
-        now_s = time.monotonic()
-        if self.is_back or now_s < self.at_s:
+        if self.is_back or not self.moment.has_come():
             return
         if not self.aside.exists():
+            self.back_s = time.monotonic() + self.for_s
             self.place.rename(self.aside)
-        elif now_s >= self.at_s + self.for_s:
+        elif time.monotonic() >= self.back_s:
             self.give_back()
 
     def give_back(self) -> None:

@@ -44,7 +44,7 @@ class Fault:
         kind: one of `KINDS`.
         todo: tasks that are undone before, so that the command has something to do.
         planted: what planted_fault.py is given, without its paths; None: nothing is planted.
-        after: when it comes, as a fraction of the command's time, where no write tells.
+        after: when it comes, as a fraction of the tasks' writes, where nothing is planted.
         facts: what else was drawn, by its kind.
     """
 

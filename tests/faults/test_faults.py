@@ -15,6 +15,7 @@ import pytest
 from tests.faults.__main__ import read, table
 from tests.faults.commands import Ended
 from tests.faults.comparing import manifests
+from tests.faults.disturbing import Moment
 from tests.faults.drawing import draw_fault, kinds_here
 from tests.faults.planted.planted_fault import VARIABLE
 from tests.faults.trials import OUTCOMES, Reference, Verdict, judged
@@ -124,6 +125,18 @@ def test_faults_are_those_of_the_seed_and_one_of_each_kind_in_turn(reference: Re
     assert [fault.kind for fault in first] == [*kinds, *kinds]
     assert first == [draw_fault(1, fault.number, reference.writes_by_task) for fault in first]
     assert first != [draw_fault(2, fault.number, reference.writes_by_task) for fault in first]
+
+
+def test_a_moment_waits_for_the_writes_and_not_for_the_clock(tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    moment = Moment(counter, 3)
+    assert not moment.has_come()
+    counter.write_bytes(b"..")
+    assert not moment.has_come()
+    counter.write_bytes(b"...")
+    assert moment.has_come()
+    late = Moment(counter, 3, delay_s=3600)
+    assert not late.has_come()
 
 
 @pytest.mark.parametrize(("count", "written"), [(1, "acd"), (2, "ad"), (0, "a")])

@@ -15,7 +15,7 @@ from jobs.store.manifest import git_revision
 from tests.faults.commands import Command, Ended
 from tests.faults.comparing import contents, difference, done_again, manifests
 from tests.faults.damage import DAMAGE, kept_files, products_and_readers
-from tests.faults.disturbing import Away, Later, age_locks, leave_lock, real_disk
+from tests.faults.disturbing import Away, Later, Moment, age_locks, leave_lock, real_disk
 from tests.faults.drawing import Fault
 from tests.jobs.experiments import Trial
 
@@ -28,7 +28,8 @@ SETTINGS: dict[str, Any] = {
 _TRACEBACK = "Traceback (most recent call last)"
 _CLEAR = re.compile(r"^(error: |failed  |stopped: )", re.MULTILINE)
 _ABOUT = "reference.json"
-_TASKS_IN_TURN = 6  # about so many times longer is the undisturbed run than that of a task or two
+_MOST_DELAY_S = 0.5
+_COUNT = {"what": "count", "at": 1 << 60}  # of writes, and nothing else
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def make_reference(folder: Path) -> Reference:
     """Run the experiment, and count every task's writes."""
     trial, started_s = Trial.make(folder, **SETTINGS), time.monotonic()
     paths = folder / "planted-paths"
-    fault = {**_places(trial), "what": "count", "at": 1 << 60, "paths": str(paths)}
+    fault = {**_places(trial), **_COUNT, "paths": str(paths)}
     ended = Command(trial.config, folder / "said", fault).end()
     assert ended.code == 0, ended.said
     written = paths.read_text(errors="replace").splitlines()
@@ -92,7 +93,7 @@ def attempt(fault: Fault, reference: Reference, folder: Path) -> Verdict:
         damaged = _prepare(fault, trial, reference)
         before = manifests(trial, without=damaged)
         disk.shrink(fault)
-        ended = _disturbed(fault, trial, fault.after * reference.seconds / _TASKS_IN_TURN)
+        ended = _disturbed(fault, trial, _moment(fault, trial, reference))
         disk.grow()
         return judged(trial, reference, ended, before)
 
@@ -121,21 +122,29 @@ def _prepare(fault: Fault, trial: Trial, reference: Reference) -> tuple[str, ...
     return fault.todo
 
 
-def _disturbed(fault: Fault, trial: Trial, after_s: float) -> list[Ended]:
-    """The run under the fault, or both runs; after so many seconds where no write tells."""
+def _moment(fault: Fault, trial: Trial, reference: Reference) -> Moment:
+    """When what is not planted comes: somewhere in the tasks that are to be done."""
+    writes = sum(reference.writes_by_task[task_id] for task_id in fault.todo)
+    counter = Path(_places(trial)["counter"])
+    return Moment(counter, 1 + int(fault.after * writes), fault.draw.uniform(0, _MOST_DELAY_S))
+
+
+def _disturbed(fault: Fault, trial: Trial, moment: Moment) -> list[Ended]:
+    """The run under the fault, or both runs."""
     if fault.kind == "two runs at once":
-        first = _begin(trial, None)
-        time.sleep(after_s / 2)
-        second = _begin(trial, None, "second")
+        first = _begin(trial, _COUNT)
+        while first.is_running() and not moment.has_come():
+            time.sleep(0.02)
+        second = Command(trial.config, trial.config.parent / "second")
         return [first.end(), second.end()]
     if fault.kind == "storage away for a while":
-        away = Away(trial, after_s, fault.facts["for_s"])
-        ended = _begin(trial, None).end(away)
+        away = Away(trial, moment, fault.facts["for_s"])
+        ended = _begin(trial, _COUNT).end(away)
         away.give_back()
         return [ended]
     if "signal" in fault.facts and fault.planted is None:
-        command = _begin(trial, None)
-        return [command.end(Later(command, after_s, fault.facts))]
+        command = _begin(trial, _COUNT)
+        return [command.end(Later(command, moment, fault.facts))]
     return [_run(trial, None if "killed task" in fault.kind else fault.planted)]
 
 
@@ -212,11 +221,11 @@ def _places(trial: Trial) -> dict[str, str]:
     return {"root": str(folder / "runs"), "counter": str(folder / "planted-counter")}
 
 
-def _begin(trial: Trial, planted: dict[str, Any] | None, name: str = "said") -> Command:
+def _begin(trial: Trial, planted: dict[str, Any] | None) -> Command:
     places = _places(trial)
     Path(places["counter"]).unlink(missing_ok=True)
     fault = None if planted is None else {**places, **planted}
-    return Command(trial.config, trial.config.parent / name, fault)
+    return Command(trial.config, trial.config.parent / "said", fault)
 
 
 def _run(trial: Trial, planted: dict[str, Any] | None) -> Ended:
