@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.throwaway import Cluster
-from tests.slurm.trials import Trial, cancelling, running_cluster
+from tests.slurm.trials import REAL, Trial, cancelling, running_cluster
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +31,12 @@ def trial(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[..., Trial]]:
 @pytest.fixture
 def plain_trial(plain_cluster: Cluster, tmp_path: Path) -> Iterator[Callable[..., Trial]]:
     yield from cancelling(plain_cluster, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def undisturbed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Trial:
+    """The smallest grid with the real stages, by `gansfer run` on this machine."""
+    one = Trial(cluster, tmp_path_factory.mktemp("local"), "grid")
+    one.plant(**REAL)
+    one.gansfer("run", "--workers", "2")
+    return one

@@ -5,27 +5,16 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.slurm.throwaway import Cluster, wait_until
-from tests.slurm.trials import Trial, one_cpu
+from tests.slurm.throwaway import wait_until
+from tests.slurm.trials import REAL, Trial, one_cpu
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
 GAN = "train_gan/seed-0/fold-{}/labels-{:02d}/group-0"
 ARM = "train_segmenter/seed-0/fold-{}/labels-{:02d}/{}"
-REAL: dict[str, Any] = {"fake": False, "step_s": 0.0}
-
-
-@pytest.fixture(scope="session")
-def undisturbed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    """The same experiment by `gansfer run` on this machine."""
-    one = Trial(cluster, tmp_path_factory.mktemp("local"), "grid")
-    one.plant(**REAL)
-    one.gansfer("run", "--workers", "2")
-    return one
 
 
 def _report(one: Trial) -> dict[str, str]:

@@ -25,23 +25,24 @@ SMALL = {"label_counts": [1], "ratios": []}  # 12 tasks
 def test_arrays_of_one_of_more_than_max_array_size_and_throttled(
     trial: Callable[..., Trial],
 ) -> None:
-    # 7 arms in 2 folds: 14 segmenters a label count, in chunks of 9 and 5, two at a time.
+    # 11 arms of one label count and fold, in chunks of 9 and 2, two at a time.
+    ratios = [f"{real}:1" for real in range(9, 0, -1)]
     one = trial(
         "chunks",
-        grid={"label_counts": [1], "ratios": ["8:1", "6:1", "4:1", "2:1", "1:1"]},
+        grid={"use_folds": [0], "label_counts": [1], "ratios": ratios},
         cluster={"array_parallelism": 2},
     )
     one.plant(step_s=0.3)
     printed = one.gansfer("submit", "--yes")
     sizes = [int(line.split()[2]) for line in printed.splitlines() if line.startswith("job ")]
-    assert sizes == [1, 2, 2, 9, 5, 7, 1]
+    assert sizes == [1, 1, 1, 9, 2, 9, 2, 1]
     most = 0
     while one.elements():
         running = one.cluster.run("squeue", "-h", "-r", "-t", "running", "-o", "%F").split()
         most = max([most, *(running.count(array) for array in set(running))])
         time.sleep(0.3)
     assert most == 2
-    assert one.status()["counts"]["done"] == 27
+    assert one.status()["counts"]["done"] == 26
     logs = one.gansfer("logs", "prepare") + one.gansfer("logs", f"{SEGMENTER}/baseline")
     assert logs.count("step 2") == 2  # a plain job's log and an array element's are both found
 
@@ -64,7 +65,7 @@ def test_submitting_twice_sends_nothing_more(trial: Callable[..., Trial]) -> Non
 def test_dry_run_prints_every_script_and_sends_nothing(trial: Callable[..., Trial]) -> None:
     one = trial("dry", cluster={"mail": "a@b.org", "sbatch": {"nice": 10}, "account": "physics"})
     printed = one.gansfer("submit", "--dry-run")
-    assert printed.count("#!/bin/bash") == 10
+    assert printed.count("#!/bin/bash") == 16
     assert "#SBATCH --dependency=afterany:1:2\n" in printed
     for line in ("--account=physics", "--nice=10", "--mail-user=a@b.org", "--mail-type=END,FAIL"):
         assert f"#SBATCH {line}\n" in printed
@@ -98,7 +99,7 @@ def test_submission_cut_off_is_completed_by_another_and_never_doubled(
         stderr=subprocess.DEVNULL,
     )
     assert cut.wait(60) == (-9 if "-9" in how else 130)
-    assert len(one.elements()) == 5  # prepare and two more arrays
+    assert len(one.elements()) == 3  # prepare and the GANs of two folds
     one.gansfer("submit", "--yes")
     assert len(one.elements()) == 12
     one.plant()
@@ -163,13 +164,15 @@ def test_record_of_jobs_that_slurm_has_forgotten(trial: Callable[..., Trial]) ->
 
 
 def test_what_is_queued_waits_for_what_is_sent_again(trial: Callable[..., Trial]) -> None:
-    one = trial("again", grid=SMALL, cluster={"array_parallelism": 1})
+    # The array of GANs holds two seeds, one after the other: the first fails, what waits is queued.
+    two = {**SMALL, "use_folds": [0], "seeds": [0, 1]}
+    one = trial("again", grid=two, cluster={"array_parallelism": 1})
     one.plant({GAN: "error"}, steps=60, step_s=0.2)
     one.gansfer("submit", "--yes")
     one.wait(lambda s: s["tasks"][GAN]["state"] == "failed", 60)
     one.plant()
     one.gansfer("retry", "--task", GAN, "--yes")
-    assert one.wait_for_end()["counts"]["done"] == 12
+    assert one.wait_for_end()["counts"]["done"] == 14
 
 
 def test_status_from_products_alone(trial: Callable[..., Trial], tmp_path: Path) -> None:

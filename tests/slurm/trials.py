@@ -61,6 +61,8 @@ TINY: dict[str, Any] = {
     "run": {"heartbeat_every_s": 1, "checkpoint_every_s": 1, "device": "cpu"},
 }
 
+REAL: dict[str, Any] = {"fake": False, "step_s": 0.0}  # what to plant so that stages compute
+
 
 def one_cpu(gpus: int = 0, minutes: float = 5) -> dict[str, Any]:
     """Resources of a stage, small."""
