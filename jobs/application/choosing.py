@@ -30,9 +30,7 @@ def segmenter_of(ledger: Ledger, where: str | None) -> tuple[Task, str]:
     tasks = ledger.plan.of_stage("train_segmenter")
     if where is None:
         return _default(ledger, [task for task in tasks if ledger.done(task)])
-    wanted = where.strip("/")
-    if not wanted.startswith("seed-"):
-        wanted = f"seed-{ledger.plan.experiment.grid.seeds[0]}/{wanted}"
+    wanted = ledger.plan.experiment.grid.with_seed(where)
     task = ledger.plan.by_id.get(f"train_segmenter/{wanted}")
     if task is None:
         there = ["/".join(one.cell.parts) for one in tasks]

@@ -70,9 +70,7 @@ def export_predictions(plan: Plan, storage: Storage, where: str, out: Path) -> t
 
 
 def _task(plan: Plan, where: str) -> Task:
-    wanted = where.strip("/")
-    if not wanted.startswith("seed-"):
-        wanted = f"seed-{plan.experiment.grid.seeds[0]}/{wanted}"
+    wanted = plan.experiment.grid.with_seed(where)
     for stage in _STAGES:
         if (task := plan.by_id.get(f"{stage}/{wanted}")) is not None:
             return task

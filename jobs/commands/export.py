@@ -68,9 +68,7 @@ def cell_to_export(
 
 
 def _tasks(plan: Plan, where: str) -> list[Task]:
-    wanted = where.strip("/")
-    if not wanted.startswith("seed-"):
-        wanted = f"seed-{plan.experiment.grid.seeds[0]}/{wanted}"
+    wanted = plan.experiment.grid.with_seed(where)
     all_tasks = plan.of_stage("synthesise")
     tasks = [task for task in all_tasks if f"{'/'.join(task.cell.parts)}/".startswith(f"{wanted}/")]
     cells = {(task.cell.seed, task.cell.fold, task.cell.labels) for task in tasks}

@@ -121,6 +121,11 @@ class GridSettings(Settings):
         """The folds that are run."""
         return tuple(range(self.folds)) if self.use_folds is None else self.use_folds
 
+    def with_seed(self, name: str) -> str:
+        """A cell's name as a user gives it, with its seed: the first where there is none."""
+        bare = name.strip("/")
+        return bare if bare.startswith("seed-") else f"seed-{self.seeds[0]}/{bare}"
+
     def chosen_rival(self, references_propagated: bool) -> tuple[int, tuple[int, ...]] | None:
         """Fold and label counts of the rival; None: there is none."""
         rival = self.rival

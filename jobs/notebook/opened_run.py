@@ -83,9 +83,7 @@ class Run:
         Raises:
             UserError: there is no such cell.
         """
-        whole = name.strip("/")
-        if not whole.startswith("seed-"):
-            whole = f"seed-{self.experiment.grid.seeds[0]}/{whole}"
+        whole = self.experiment.grid.with_seed(name)
         planned = self._planned()
         if whole not in planned:
             raise UserError(_unknown("cell", name, whole, list(planned)))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from jobs.experiment.grid import GridSettings
 from jobs.experiment.loading import load_experiment
 from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan, make_plan
@@ -203,3 +204,10 @@ def test_self_training_needs_the_baseline_of_its_own_cell() -> None:
 def test_an_arm_depends_on_what_it_uses(change: dict[str, Any], arms: set[str]) -> None:
     changed = _arms_that_change(plan_of(grid=BOTH), plan_of(grid=BOTH, **change))
     assert changed & RIVAL_ARMS == arms and "baseline" not in changed
+
+
+def test_a_name_without_a_seed_is_of_the_first() -> None:
+    grid = GridSettings(seeds=(3, 1))
+    for given in ("fold-0/labels-06", "/fold-0/labels-06/", "seed-3/fold-0/labels-06"):
+        assert grid.with_seed(given) == "seed-3/fold-0/labels-06"
+    assert grid.with_seed("seed-1/fold-0") == "seed-1/fold-0"
