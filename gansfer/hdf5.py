@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 import h5py
@@ -24,6 +26,10 @@ DAMAGE = (
     OverflowError,
     MemoryError,
 )
+# HDF5 File Format Specification III.E: a collection of texts, and the head of each.
+_HEAP, _HEAP_HEAD, _TEXT_HEAD = b"GCOL\x01", struct.Struct("<5s3xQ"), struct.Struct("<H6xQ")
+_WIDTHS = (8, 8)  # bytes of an offset and of a length, as h5py writes them
+_CHUNK_BYTES = 16 << 20
 
 
 @contextmanager
@@ -57,8 +63,13 @@ def reading_hdf5(path: Path, remedy: str) -> Iterator[h5py.File]:
     """
     if not path.is_file():
         raise UserError(f"{path}: missing; {remedy}")
-    try:  # Read-only files on a shared file system must not be locked.
+    try:
+        status = path.stat()
+        _check_heaps(path, status.st_size, (status.st_dev, status.st_ino, status.st_mtime_ns))
+        # Read-only files on a shared file system must not be locked.
         with h5py.File(path, "r", locking=False) as file:
+            if file.id.get_create_plist().get_sizes() != _WIDTHS:
+                raise ValueError("its offsets or lengths have another width than 8 bytes")
             yield file
     except DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -90,3 +101,42 @@ def dataset(file: h5py.File, name: str, n_axes: int) -> h5py.Dataset:
         shape = " x ".join(map(str, found.shape))
         raise ValueError(f"{name} claims {shape} values, more than the file can hold")
     return found
+
+
+@lru_cache(maxsize=256)
+def _check_heaps(path: Path, n_bytes: int, identity: tuple[int, int, int]) -> None:
+    """Refuse a file at whose texts HDF5 would never end: it goes on by the size that each claims.
+
+    Args:
+        path: the file.
+        n_bytes: its size.
+        identity: what changes when the file does; it is read once as long as that stays.
+
+    Raises:
+        ValueError: a text, or the free space after the last, claims to have no size.
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        for start in range(0, n_bytes, _CHUNK_BYTES):
+            file.seek(start)
+            chunk = file.read(_CHUNK_BYTES + len(_HEAP) - 1)
+            at = chunk.find(_HEAP)
+            while at >= 0:
+                file.seek(start + at)
+                head = file.read(_HEAP_HEAD.size)
+                size = _HEAP_HEAD.unpack(head)[1] if len(head) == _HEAP_HEAD.size else 0
+                if size <= n_bytes - start - at and _is_endless(file.read(size)[: -len(head)]):
+                    raise ValueError("a text in it claims to have no size")
+                at = chunk.find(_HEAP, at + 1)
+
+
+def _is_endless(texts: bytes) -> bool:
+    """Whether one of these texts leads to itself or back, by its size."""
+    at = 0
+    while at + _TEXT_HEAD.size <= len(texts):
+        index, size = _TEXT_HEAD.unpack_from(texts, at)
+        taken = size if index == 0 else _TEXT_HEAD.size + -(-size // 8) * 8
+        if not 0 < taken < 1 << 63:
+            return True
+        at += taken
+    return False

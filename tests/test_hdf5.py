@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,8 +15,9 @@ import numpy as np
 import pytest
 
 from gansfer.errors import UserError
-from gansfer.hdf5 import replacing_hdf5
+from gansfer.hdf5 import _check_heaps, reading_hdf5, replacing_hdf5
 
+ROOT = Path(__file__).resolve().parents[1]
 NOISE = np.random.default_rng(0).integers(0, 255, (64, 4096)).astype(np.uint8)
 
 
@@ -62,3 +65,71 @@ def test_an_error_keeps_the_old_product(tmp_path: Path) -> None:
         file["y"] = 1
         raise RuntimeError
     assert (tmp_path / "a.h5").read_bytes() == before
+
+
+def texts_at(content: bytes) -> list[int]:
+    """Where the heads of the texts lie, the free space after them last."""
+    at = content.index(b"GCOL\x01") + 16
+    found = [at]
+    while content[at : at + 2] != b"\0\0":
+        at += 16 + -(-int.from_bytes(content[at + 8 : at + 16], "little") // 8) * 8
+        found.append(at)
+    return found
+
+
+READING = """
+import sys
+from pathlib import Path
+from gansfer.hdf5 import reading_hdf5
+try:
+    with reading_hdf5(Path(sys.argv[1]), "make it again") as file:
+        print(file.attrs["units"], file.attrs["names"][1])
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "size", "said"),
+    [
+        (None, 0, "none second"),
+        (-1, 0, "UserError {path}: cannot be read (a text in it claims to have no size); make it"),
+        (0, 2**64 - 16, "UserError {path}: cannot be read (a text in it claims to have no size)"),
+    ],
+)
+def test_texts_that_lead_to_themselves_do_not_hold_us_for_ever(
+    tmp_path: Path, number: int | None, size: int, said: str
+) -> None:
+    """HDF5 walks a heap by the sizes that it claims: where they are 0, without an end."""
+    path = tmp_path / "a.h5"
+    with replacing_hdf5(path) as file:
+        file.create_dataset("x", data=NOISE)
+        file.attrs["units"] = "none"
+        file.attrs["names"] = ["first", "second"]
+    content = bytearray(path.read_bytes())
+    if number is not None:
+        at = texts_at(bytes(content))[number]
+        content[at + 8 : at + 16] = size.to_bytes(8, "little")
+        path.write_bytes(content)
+    ran = subprocess.run(
+        [sys.executable, "-c", READING, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert ran.stdout.startswith(said.format(path=path))
+
+
+def test_heaps_are_looked_for_once_as_long_as_the_file_stays(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5")
+    _check_heaps.cache_clear()
+    for _ in range(2):
+        with reading_hdf5(tmp_path / "a.h5", "make it again"):
+            pass
+    assert (_check_heaps.cache_info().misses, _check_heaps.cache_info().hits) == (1, 1)
+    write(tmp_path / "a.h5")
+    with reading_hdf5(tmp_path / "a.h5", "make it again"):
+        pass
+    assert _check_heaps.cache_info().misses == 2

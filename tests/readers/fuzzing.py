@@ -2,9 +2,9 @@
 
     python -m tests.readers.fuzzing --inputs 100000 --seed 1
 
-prints a table: format, inputs tried, read, refused, another exception, crashed; with the slowest
-input and the largest memory. Each format runs in a process of its own, so that a crash of a library
-is counted and not suffered. What went wrong is kept in --keep.
+prints a table: format, inputs tried, read, refused, another exception, crashed; with CPU seconds
+of the slowest input and the largest memory. Each format runs in a process of its own: a library that
+crashes is counted and not suffered. What went wrong is kept in --keep.
 """
 
 from __future__ import annotations
@@ -321,7 +321,7 @@ def _run_one(form: Format, n_inputs: int, first_seed: int, folder: Path, keep: P
     @given(inputs)
     def attempt(data: bytes) -> None:
         path.write_bytes(data)
-        began = time.perf_counter()
+        began_s = time.process_time()  # a busy machine is not the reader's fault
         try:
             outcome = "read" if is_read(form, folder) else "refused"
         except BaseException:  # counted here, so that the next input is tried too
@@ -331,7 +331,7 @@ def _run_one(form: Format, n_inputs: int, first_seed: int, folder: Path, keep: P
             (keep / f"{name}.txt").write_text(traceback.format_exc())
         counts["tried"] += 1
         counts[outcome] += 1
-        counts["slowest_s"] = max(counts["slowest_s"], time.perf_counter() - began)
+        counts["slowest_s"] = max(counts["slowest_s"], time.process_time() - began_s)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         counts["peak_mib"] = max(counts["peak_mib"], peak)
         counts_file.seek(0)
