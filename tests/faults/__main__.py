@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import sys
 import time
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         record.unlink(missing_ok=True)
     tried = {line["number"] for line in read(record)}
     numbers = asked.only or [n for n in range(asked.faults) if n not in tried]
+    random.Random(asked.seed).shuffle(numbers)  # where time is short, not signals alone
     load_all()
     reference = find_reference(folder / "reference") if asked.resume else None
     if reference is None:

@@ -21,7 +21,7 @@ from tests.faults.planted.planted_fault import VARIABLE
 from tests.faults.trials import OUTCOMES, Reference, Verdict, judged
 from tests.jobs.experiments import BASELINE, GAN, ROOT, Trial
 
-MOST_SECONDS = 150  # no fault is begun later; the last one and the undisturbed run come on top
+MOST_SECONDS = 100  # no fault is begun later; the last one and the undisturbed run come on top
 
 
 @pytest.mark.faults
