@@ -3,8 +3,8 @@
     python -m tests.readers.fuzzing --inputs 100000 --seed 1
 
 prints a table: format, inputs tried, read, refused, another exception, crashed; with CPU seconds
-of the slowest input and the largest memory. Each format runs in a process of its own: a library that
-crashes is counted and not suffered. What went wrong is kept in --keep.
+of the slowest input and the largest memory. Each format runs in a process of its own: a library
+that crashes is counted and not suffered. What went wrong is kept in --keep.
 """
 
 from __future__ import annotations
