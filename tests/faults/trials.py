@@ -23,6 +23,8 @@ Outcome = Literal["absorbed", "clear error", "traceback", "wrong", "lost"]
 OUTCOMES: tuple[Outcome, ...] = ("absorbed", "clear error", "traceback", "wrong", "lost")
 SETTINGS: dict[str, Any] = {
     "cohort": {"structures": ["putamen", "caudate"]},
+    # As many updates as in other tests, each of a fifth of the segments.
+    "segmenter": {"segments_per_subepoch": 8, "batch_segments": 2},
     "run": {"device": "cpu", "threads": 1, "checkpoint_every_s": 0.2},
 }
 _TRACEBACK = "Traceback (most recent call last)"
