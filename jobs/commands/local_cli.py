@@ -28,10 +28,12 @@ from jobs.store.merging import take, what_to_merge
 from jobs.store.opening import open_experiment
 from jobs.store.storage import Storage
 from jobs.worker.pool import run_locally
-from jobs.worker.run import DONE, MISTAKE, STOPPED
+from jobs.worker.run import BUSY, DONE, MISTAKE, STOPPED
 
 if TYPE_CHECKING:  # a login node has no pandas
     from gansfer.report.build import ReportSummary
+
+_SERVER_GONE = 255  # multiprocessing's, where nobody is left to say how a process ended
 
 
 def register(app: typer.Typer) -> None:
@@ -92,9 +94,8 @@ def _run_here(
         task = plan.by_id[task_id]
         state = storage.read_state(task) or {}
         reason = state.get("reason") if state.get("state") in ("failed", "blocked") else None
-        killed = f"its process was killed (signal {-code})" if code < 0 else f"exit code {code}"
         log = storage.files(task).task_log
-        typer.echo(f"failed  {task_id}: {reason or killed}; see {log}", err=True)
+        typer.echo(f"failed  {task_id}: {reason or _without_a_reason(code)}; see {log}", err=True)
     unfinished = [task_id for task_id in chosen if not result.is_finished(plan.by_id[task_id])]
     n_saved = list(result.ended.values()).count(STOPPED)
     stopped = bool(unfinished) and (result.asked_to_stop or n_saved > 0)
@@ -115,6 +116,15 @@ def _run_here(
         raise typer.Exit(STOPPED)
     if unfinished:
         raise typer.Exit(INCOMPLETE)
+
+
+def _without_a_reason(code: int) -> str:
+    """How a task ended that has not said why."""
+    if code < 0:
+        return f"its process was killed (signal {-code})"
+    if code == BUSY:
+        return "another process is working on it; run the same command again when that has ended"
+    return "its process was killed" if code == _SERVER_GONE else f"exit code {code}"
 
 
 def plan_command(

@@ -147,14 +147,25 @@ def test_the_commands_exit_code_is_that_of_its_tasks(
     assert gansfer("run", Trial.make(tmp_path).config).code == exit_code
 
 
-def test_a_killed_task_is_told_with_its_signal(
-    tmp_path: Path, ending: Callable[..., None], gansfer: Gansfer
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (-9, "its process was killed (signal 9)"),
+        (255, "its process was killed"),  # with the server that had started it
+        (
+            5,
+            "another process is working on it; run the same command again when that has ended",
+        ),
+    ],
+)
+def test_a_task_that_says_nothing_itself_is_told_by_how_it_ended(
+    tmp_path: Path, ending: Callable[..., None], gansfer: Gansfer, code: int, said: str
 ) -> None:
     trial = Trial.make(tmp_path)
-    ending({GAN: -9})
+    ending({GAN: code})
     asked = gansfer("run", trial.config)
     log = trial.storage.files(trial.task(GAN)).task_log
-    assert asked.err == f"failed  {GAN}: its process was killed (signal 9); see {log}\n"
+    assert (asked.code, asked.err) == (1, f"failed  {GAN}: {said}; see {log}\n")
 
 
 @pytest.mark.parametrize(
