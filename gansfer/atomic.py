@@ -16,6 +16,7 @@ from gansfer.errors import UserError
 
 # The user can mend these: no space left, quota exceeded, file too large, read-only file system.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_PROBE_BYTES = 1 << 20
 
 
 @contextmanager
@@ -54,10 +55,26 @@ def _replacing(path: Path) -> Iterator[Path]:
         with aside.open("rb+") as written:
             os.fsync(written.fileno())
         aside.replace(path)
-    except BaseException:
+    except BaseException as error:
+        told = not isinstance(error, Exception) or isinstance(error, OSError | UserError)
+        refusal = None if told else _refusal(aside)
         aside.unlink(missing_ok=True)
+        if refusal is not None:
+            raise refusal from error
         raise
     _fsync_folder(path.parent)
+
+
+def _refusal(aside: Path) -> OSError | None:
+    """What the disk says of one more write; torch and safetensors keep it to themselves."""
+    try:
+        with aside.open("ab") as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error
+    return None
 
 
 def write_text(path: Path, text: str) -> None:

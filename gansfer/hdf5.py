@@ -12,6 +12,7 @@ import h5py
 
 from gansfer.atomic import replacing
 from gansfer.errors import UserError
+from gansfer.sealed import is_intact, is_sealed, seal
 from gansfer.untrusted import MOST_OF_DEFLATE, expands_too_much
 
 # What h5py raises on files that are damaged, lack a part or hold it in another form.
@@ -48,6 +49,7 @@ def replacing_hdf5(path: Path) -> Iterator[h5py.File]:
         content = file.id.get_file_image()
     with replacing(path) as aside:
         aside.write_bytes(content)
+        seal(aside)
 
 
 @contextmanager
@@ -65,7 +67,7 @@ def reading_hdf5(path: Path, remedy: str) -> Iterator[h5py.File]:
         raise UserError(f"{path}: missing; {remedy}")
     try:
         status = path.stat()
-        _check_heaps(path, status.st_size, (status.st_dev, status.st_ino, status.st_mtime_ns))
+        _check(path, status.st_size, (status.st_dev, status.st_ino, status.st_mtime_ns))
         # Read-only files on a shared file system must not be locked.
         with h5py.File(path, "r", locking=False) as file:
             if file.id.get_create_plist().get_sizes() != _WIDTHS:
@@ -104,18 +106,26 @@ def dataset(file: h5py.File, name: str, n_axes: int) -> h5py.Dataset:
 
 
 @lru_cache(maxsize=256)
-def _check_heaps(path: Path, n_bytes: int, identity: tuple[int, int, int]) -> None:
-    """Refuse a file at whose texts HDF5 would never end: it goes on by the size that each claims.
+def _check(path: Path, n_bytes: int, identity: tuple[int, int, int]) -> None:
+    """Refuse a file that HDF5 does not bear to read: it crashes, or never ends, at some damage.
 
     Args:
-        path: the file.
+        path: the file; one of an earlier version has no seal.
         n_bytes: its size.
         identity: what changes when the file does; it is read once as long as that stays.
 
     Raises:
-        ValueError: a text, or the free space after the last, claims to have no size.
+        ValueError: it is not as it was written.
         OSError: the file cannot be read.
     """
+    if not is_sealed(path):
+        _check_heaps(path, n_bytes)
+    elif not is_intact(path):
+        raise ValueError("it was damaged since it was written")
+
+
+def _check_heaps(path: Path, n_bytes: int) -> None:
+    """Refuse texts that HDF5 would never be done with: it goes on by the size that each claims."""
     with path.open("rb") as file:
         for start in range(0, n_bytes, _CHUNK_BYTES):
             file.seek(start)
@@ -125,7 +135,8 @@ def _check_heaps(path: Path, n_bytes: int, identity: tuple[int, int, int]) -> No
                 file.seek(start + at)
                 head = file.read(_HEAP_HEAD.size)
                 size = _HEAP_HEAD.unpack(head)[1] if len(head) == _HEAP_HEAD.size else 0
-                if size <= n_bytes - start - at and _is_endless(file.read(size)[: -len(head)]):
+                texts = file.read(max(size - len(head), 0)) if size <= n_bytes else b""
+                if _is_endless(texts):
                     raise ValueError("a text in it claims to have no size")
                 at = chunk.find(_HEAP, at + 1)
 

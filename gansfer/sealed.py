@@ -3,7 +3,7 @@
 Checkpoints and partial results are read by a process that nobody else vouches for: no manifest
 lists them. A flipped bit in one would go into results without a word, since neither torch nor
 safetensors checks what it reads. Readers of ZIP archives (torch.load, numpy.load) pass over bytes
-after the end of the archive.
+after the end of the archive, and so does HDF5.
 """
 
 from __future__ import annotations
@@ -38,6 +38,13 @@ def is_intact(path: Path) -> bool:
             total.update(chunk)
             left -= len(chunk)
         return content.read() == _MARK + total.digest()
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file ends as a sealed one does: an earlier version has sealed fewer kinds."""
+    with path.open("rb") as content:
+        content.seek(max(path.stat().st_size - _SEAL_BYTES, 0))
+        return content.read(len(_MARK)) == _MARK
 
 
 def unsealed(path: Path) -> bytes:

@@ -7,11 +7,17 @@ import os
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from gansfer.atomic import remove_leftovers, replacing, write_csv, write_json, write_text
+from gansfer.errors import UserError
+from tests.full_disk import files_of_at_most
 
 DIE_WHILE_WRITING = """
 import os, sys
@@ -79,3 +85,24 @@ def test_json_is_strict(tmp_path: Path) -> None:
 def test_a_csv_quotes_what_needs_it_and_ends_lines_plainly(tmp_path: Path) -> None:
     write_csv(tmp_path / "a" / "rows.csv", ("id", "value"), iter([("x, y", 0.1), ("z", "")]))
     assert (tmp_path / "a" / "rows.csv").read_bytes() == b'id,value\n"x, y",0.1\nz,\n'
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "torch": lambda path: torch.save({"x": torch.zeros(100_000)}, path),
+    "safetensors": lambda path: save_file({"x": torch.zeros(100_000)}, path),
+    "numpy": lambda path: np.savez(path, x=np.zeros(100_000)),
+}
+
+
+@pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.keys())
+def test_a_library_that_hides_why_it_failed_is_asked_again_by_a_write(
+    tmp_path: Path, write: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "product.npz"
+    with files_of_at_most(100_000), pytest.raises(UserError) as caught, replacing(path) as aside:
+        write(aside)
+    assert str(caught.value) == (
+        f"{path}: cannot be written (File too large); free space there, or set storage to a folder "
+        "with room"
+    )
+    assert files_in(tmp_path) == []
