@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -85,7 +86,7 @@ def train_gan(context: Context) -> Outcome:
         basis.append(settings[phase].model_dump(mode="json"))
         identity = hashlib.sha256(json.dumps([context.task.id, *basis]).encode()).hexdigest()
         store = checkpoints(context, f"phase-{phase}", identity)
-        kept = _kept_phase(context, phase, identity)
+        kept = _kept_phase(context, phase, identity, code, labelling)
         if kept is not None:
             store.clear()  # of a process that was killed when the phase was written
             return kept
@@ -143,7 +144,10 @@ def _selftaught(context: Context, generator_weights: Weights) -> torch.Tensor:
     return channels.float()
 
 
-def _kept_phase(context: Context, phase: int, identity: str) -> PhaseWeights | None:
+def _kept_phase(
+    context: Context, phase: int, identity: str, code: ChannelCode, labelling: Labelling
+) -> PhaseWeights | None:
+    """A phase that an earlier attempt has ended; pictures damaged since are drawn again."""
     files = context.files.phase(phase)
     try:
         kept = json.loads(files.identity.read_text())
@@ -151,14 +155,22 @@ def _kept_phase(context: Context, phase: int, identity: str) -> PhaseWeights | N
         return None
     if not isinstance(kept, dict) or kept.get("identity") != identity:
         return None
-    written = kept.get("files", {})  # an earlier version kept no digests
-    if file_digests(files.folder, [name for name in written if (files.folder / name).exists()]) != (
-        written
-    ):
+    if not _as_written(files.folder, kept.get("files", {})):
         _log.warning("%s: damaged since it was written; phase %d is run again", files.folder, phase)
         return None
     critics = {name: load_file(path) for name, path in files.critics().items()}
-    return PhaseWeights(load_file(files.generator), critics)
+    generator_weights = load_file(files.generator)
+    if not _as_written(files.folder, kept.get("pictures", {})):
+        records = [json.loads(line) for line in files.log.read_text().splitlines()]
+        loss_curves(files.picture("losses"), records)
+        _write_samples(context, phase, generator_weights, code, labelling)
+    return PhaseWeights(generator_weights, critics)
+
+
+def _as_written(folder: Path, digests: Mapping[str, str]) -> bool:
+    """Whether all these files are there as they were; an earlier version kept fewer digests."""
+    there = [name for name in digests if (folder / name).exists()]
+    return file_digests(folder, there) == digests
 
 
 def _write_phase(
@@ -185,8 +197,13 @@ def _write_phase(
     images = result.records[-1]["images"] if result.records else 0
     _InPhase(context.watch, phase).record({"images": images, "samples": files.picture("samples")})
     write_json(files.facts, {"skipped_updates": result.skipped_updates, "variety": variety})
-    digests = file_digests(files.folder, [path.name for path in (*weights, files.facts)])
-    write_json(files.identity, {"identity": identity, "phase": phase, "files": digests})
+    written = [path.name for path in (*weights, files.facts, files.log)]
+    pictures = [files.picture(kind).name for kind in PICTURES_OF_A_PHASE]
+    digests = {
+        "files": file_digests(files.folder, written),
+        "pictures": file_digests(files.folder, pictures),
+    }
+    write_json(files.identity, {"identity": identity, "phase": phase, **digests})
 
 
 def _facts_of_phases(context: Context) -> dict[str, Any]:

@@ -161,7 +161,7 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
         given.update(labelled=labelled.numpy(), images=images.numpy())
         given["kept"] = [run(phase, None).generator for phase in (1, 2, 3)]
 
-    def kept(context: object, phase: int, identity: str) -> Any:
+    def kept(context: object, phase: int, identity: str, *drawn_with: object) -> Any:
         return SimpleNamespace(generator=(phase, identity))
 
     context = context_of(tmp_path)

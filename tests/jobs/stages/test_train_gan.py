@@ -57,6 +57,37 @@ def test_a_checkpoint_outlived_by_its_phase_is_removed(trial: Trial) -> None:
     assert not left.exists()
 
 
+def test_a_kept_phases_damaged_picture_is_drawn_again(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = files_of(trial, 1)
+    files = trial.storage.files(trial.task(GAN))
+    files.phase(1).picture("samples").write_bytes(b"no picture")
+    files.phase(1).picture("losses").unlink()
+    files.manifest.unlink()
+    asked = trained(monkeypatch)
+    assert trial.work(GAN) == DONE
+    assert asked == []
+    after = files_of(trial, 1)
+    assert after.keys() == before.keys()
+    assert {name for name in after if after[name][1] != before[name][1]} == set()
+    assert {name for name in after if after[name][0] != before[name][0]} == {
+        "samples.png",
+        "losses.png",
+    }
+
+
+def test_a_kept_phases_damaged_log_is_not_shown(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = trial.storage.files(trial.task(GAN))
+    files.phase(2).log.write_bytes(files.phase(2).log.read_bytes()[:-9])
+    files.manifest.unlink()
+    asked = trained(monkeypatch)
+    assert trial.work(GAN) == FAILED
+    assert asked == [2]
+
+
 def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The phases that are asked to train from now on; none does."""
     asked: list[int] = []
