@@ -27,6 +27,10 @@ class UserError(Exception):
     """
 
 
+class ProcessKilled(UserError):
+    """A process was killed that had a part of the work, probably for its memory."""
+
+
 @contextmanager
 def clear_storage_errors(root: Path | None = None) -> Iterator[None]:
     """Tell what a failing storage says as a user's error.

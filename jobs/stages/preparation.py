@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gansfer.errors import UserError
+from gansfer.errors import ProcessKilled, UserError
 from gansfer.preprocessing.placing import place_subject
 from gansfer.preprocessing.preprocess import PreparedSubject
 from gansfer.preprocessing.roi_check import LabelExtent, roi_problems
@@ -62,7 +62,7 @@ def prepared_subjects(
         watch: told of each subject.
 
     Raises:
-        UserError: a file is missing or damaged.
+        UserError: a file is missing or damaged, or a process was killed.
     """
     subjects = source.subjects()
     parts = Parts(folder, identity)
@@ -86,7 +86,11 @@ def prepared_subjects(
         except (BrokenProcessPool, EOFError, ConnectionError):
             if watch.stopping():  # the signal has ended this task's processes, or their server, too
                 raise StopRequested from None
-            raise
+            raise ProcessKilled(
+                "a process that prepared a subject was killed, as happens where memory runs out; "
+                "run it again to go on, with a larger resources.prepare.memory_gb if it happens "
+                "again"
+            ) from None
     labelled_parts = [part_of[subject.id] for subject in subjects if subject.labelled]
     _check_region(parts, labelled_parts, experiment.cohort)
     for subject in subjects:

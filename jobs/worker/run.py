@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 
 from gansfer.atomic import remove_leftovers
-from gansfer.errors import UserError, not_permitted, storage_failure
+from gansfer.errors import ProcessKilled, UserError, not_permitted, storage_failure
 from gansfer.progress import StopRequested, Watch
 from jobs.experiment.loading import load_experiment
 from jobs.experiment.plan import Plan, Task, make_plan
@@ -172,9 +172,10 @@ def _run_watched(
     except Exception as error:
         said = _one_line(error, storage.root)
         if said is not None:
-            heartbeat.end(state="failed", kind="mistake", reason=said)
+            is_killed = isinstance(error, ProcessKilled)
+            heartbeat.end(state="failed", kind="memory" if is_killed else "mistake", reason=said)
             _log.error("%s: %s", task.id, said)
-            return MISTAKE
+            return FAILED if is_killed else MISTAKE
         memory = isinstance(error, MemoryError) or "out of memory" in str(error).lower()
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         heartbeat.end(state="failed", kind="memory" if memory else "error", reason=reason)

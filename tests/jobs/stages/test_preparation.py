@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 from gansfer.cohort.shards import Cohort
-from gansfer.errors import UserError
+from gansfer.errors import ProcessKilled, UserError
 from gansfer.preprocessing import bias
 from gansfer.progress import Silent, StopRequested
 from jobs.experiment.loading import parse_experiment, save_experiment
@@ -144,7 +144,7 @@ def test_a_signal_that_ends_the_processes_too_is_a_stop(
     source = make_source(experiment)
     with pytest.raises(StopRequested):
         next(prepared_subjects(experiment, source, tmp_path, "identity", Signalled(True)))
-    with pytest.raises(error):
+    with pytest.raises(ProcessKilled, match="a process that prepared a subject was killed, as "):
         next(prepared_subjects(experiment, source, tmp_path, "identity", Signalled(False)))
 
 

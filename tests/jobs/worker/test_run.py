@@ -15,7 +15,7 @@ import pytest
 import jobs.stages.dispatch
 import jobs.worker.heartbeat
 from gansfer.atomic import write_text
-from gansfer.errors import UserError
+from gansfer.errors import ProcessKilled, UserError
 from jobs.stages.context import Context, Outcome
 from jobs.store.lock import locked
 from jobs.worker.run import BLOCKED, BUSY, DONE, FAILED, MISTAKE, run_task
@@ -184,6 +184,19 @@ def test_a_users_mistake_is_one_line(trial: Trial, becomes: Callable[[Stage], No
     assert state["reason"] == "sub-07: 2 dimensions, expected 3; is this a slice?"
     assert trial.log("prepare").count("\n") == 1
     assert trial.log("prepare").endswith(f"ERROR prepare: {state['reason']}\n")
+
+
+def test_a_part_killed_for_its_memory_is_told_and_may_be_retried(
+    trial: Trial, becomes: Callable[[Stage], None]
+) -> None:
+    def killed(context: Context) -> Outcome:
+        raise ProcessKilled("a process was killed; run it again")
+
+    becomes(killed)
+    assert trial.work("prepare") == FAILED
+    state = trial.state("prepare")
+    assert (state["state"], state["kind"]) == ("failed", "memory")
+    assert trial.log("prepare").endswith("ERROR prepare: a process was killed; run it again\n")
 
 
 @pytest.mark.parametrize(
