@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +34,7 @@ from jobs.worker.run import BUSY, DONE, MISTAKE, STOPPED
 if TYPE_CHECKING:  # a login node has no pandas
     from gansfer.report.build import ReportSummary
 
+_INTERRUPTED = 130  # as shells say it
 _SERVER_GONE = 255  # multiprocessing's, where nobody is left to say how a process ended
 
 
@@ -61,18 +63,29 @@ def run_command(
     """
     from jobs.checking.validation import check_machine, check_packages, check_sources
 
-    plan, storage = open_experiment(config, settings)
-    experiment = plan.experiment
-    check_sources(experiment)
-    check_packages(experiment)
-    chosen = _chosen(plan, storage, until, only)
-    n_workers = workers or experiment.run.workers
-    check_machine(experiment, n_workers, {plan.by_id[task].stage for task in chosen})
-    with clear_storage_errors(storage.root):
-        # Jobs in a queue read the file that is written here.
-        refuse_outdated(plan, storage, look_up(JobRecord(storage.submissions)))
-        _remember(experiment, storage)
-        _run_here(plan, chosen, storage, n_workers, until, only)
+    with _interruptible():
+        plan, storage = open_experiment(config, settings)
+        experiment = plan.experiment
+        check_sources(experiment)
+        check_packages(experiment)
+        chosen = _chosen(plan, storage, until, only)
+        n_workers = workers or experiment.run.workers
+        check_machine(experiment, n_workers, {plan.by_id[task].stage for task in chosen})
+        with clear_storage_errors(storage.root):
+            # Jobs in a queue read the file that is written here.
+            refuse_outdated(plan, storage, look_up(JobRecord(storage.submissions)))
+            _remember(experiment, storage)
+            _run_here(plan, chosen, storage, n_workers, until, only)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Tell of a Ctrl-C that comes while no task runs; else the pool lets tasks save first."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("stopped: no task was running; run the same command again to go on", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
 
 
 def _run_here(

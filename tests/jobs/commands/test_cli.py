@@ -317,6 +317,18 @@ def test_what_one_may_not_write_is_one_line(
     assert "common group (chgrp, chmod g+rwxs)" in asked.err
 
 
+def test_a_run_interrupted_before_a_task_began_says_so(
+    tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jobs.commands.local_cli.save_experiment", interrupted)
+    asked = gansfer("run", Trial.make(tmp_path).config)
+    said = "stopped: no task was running; run the same command again to go on\n"
+    assert (asked.code, asked.err) == (130, said)
+
+
 def test_a_run_folder_stands_for_its_experiment_wherever_it_lies(
     tmp_path: Path, gansfer: Gansfer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
