@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from safetensors.torch import load, load_file, save_file
 
-from gansfer.atomic import replacing, write_json, write_json_lines
+from gansfer.atomic import replacing, write_json, write_json_lines, write_text
 from gansfer.cohort.encode import ChannelCode
 from gansfer.cohort.training_data import fit_group_code
 from gansfer.drawing.loss_curves import loss_curves
@@ -46,6 +46,7 @@ from jobs.store.manifest import file_digests
 from jobs.store.task_files import PICTURES_OF_A_PHASE
 
 _GRID_SLICES = 40
+_KEPT = {"identity", "phase", "files", "pictures"}  # what a phase's file may say
 
 _log = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ def _kept_phase(
         kept = json.loads(files.identity.read_text())
     except (FileNotFoundError, ValueError):  # none, or damaged
         return None
-    if not isinstance(kept, dict) or kept.get("identity") != identity:
+    if not isinstance(kept, dict) or kept.get("identity") != identity or kept.keys() - _KEPT:
         return None
     if not _as_written(files.folder, kept.get("files", {})):
         _log.warning("%s: damaged since it was written; phase %d is run again", files.folder, phase)
@@ -164,6 +165,7 @@ def _kept_phase(
         records = [json.loads(line) for line in files.log.read_text().splitlines()]
         loss_curves(files.picture("losses"), records)
         _write_samples(context, phase, generator_weights, code, labelling)
+    _write_identity(context, phase, identity)
     return PhaseWeights(generator_weights, critics)
 
 
@@ -197,13 +199,23 @@ def _write_phase(
     images = result.records[-1]["images"] if result.records else 0
     _InPhase(context.watch, phase).record({"images": images, "samples": files.picture("samples")})
     write_json(files.facts, {"skipped_updates": result.skipped_updates, "variety": variety})
-    written = [path.name for path in (*weights, files.facts, files.log)]
-    pictures = [files.picture(kind).name for kind in PICTURES_OF_A_PHASE]
-    digests = {
-        "files": file_digests(files.folder, written),
-        "pictures": file_digests(files.folder, pictures),
+    _write_identity(context, phase, identity)
+
+
+def _write_identity(context: Context, phase: int, identity: str) -> None:
+    """Say what a phase was trained with and what its files hold, unless just that is said."""
+    files = context.files.phase(phase)
+    written = (files.generator, *files.critics().values(), files.facts, files.log)
+    pictures = map(files.picture, PICTURES_OF_A_PHASE)
+    said = {
+        "identity": identity,
+        "phase": phase,
+        "files": file_digests(files.folder, [path.name for path in written if path.exists()]),
+        "pictures": file_digests(files.folder, [path.name for path in pictures if path.exists()]),
     }
-    write_json(files.identity, {"identity": identity, "phase": phase, **digests})
+    text = json.dumps(said, indent=1) + "\n"
+    if not files.identity.exists() or files.identity.read_bytes() != text.encode():
+        write_text(files.identity, text)
 
 
 def _facts_of_phases(context: Context) -> dict[str, Any]:

@@ -77,6 +77,29 @@ def test_a_kept_phases_damaged_picture_is_drawn_again(
     }
 
 
+@pytest.mark.parametrize(
+    ("what", "becomes", "phases"),
+    [
+        ("samples.png", "samphes.png", []),  # a bit of the file that says what there is
+        ('"phase": 1', '"phase": 3', []),
+        ('"pictures"', '"pictuses"', [1]),
+        ('"files"', '"biles"', [1]),
+    ],
+)
+def test_what_is_said_of_a_kept_phase_is_said_rightly_again(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, what: str, becomes: str, phases: list[int]
+) -> None:
+    identity = trial.storage.files(trial.task(GAN)).phase(1).identity
+    before = identity.read_text()
+    assert what in before
+    identity.write_text(before.replace(what, becomes))
+    trial.storage.files(trial.task(GAN)).manifest.unlink()
+    asked = trained(monkeypatch)
+    trial.work(GAN)
+    assert asked == phases
+    assert phases or identity.read_text() == before
+
+
 def test_a_kept_phases_damaged_log_is_not_shown(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
