@@ -19,21 +19,33 @@ from gansfer.phantom.ventricle import ventricle_volume_mm3
 
 HEAD_MM = 128.0  # lattices span a cube of twice this side, beyond any head
 WARP_SPACING_MM = (28.0, 14.0)
-WARP_SD_MM = (2.3, 1.7)
+WARP_SD_MM = (3.0, 2.8)
 FOLD_SPACING_MM = 8.0
 WOBBLE_SPACING_MM = 11.0
 TEXTURE_SPACING_MM = 6.0
 # Loss of volume, as a logarithm: from 20 to 80 years of age, and for each point of CDR. Rounded
 # from what the literature says of it: dementia takes most from hippocampus and amygdala.
 ATROPHY: Mapping[str, tuple[float, float]] = {
-    "accumbens": (0.25, 0.05),
-    "amygdala": (0.12, 0.20),
-    "caudate": (0.10, 0.00),
-    "hippocampus": (0.15, 0.20),
-    "pallidum": (0.08, 0.00),
-    "putamen": (0.15, 0.05),
-    "thalamus": (0.12, 0.05),
+    "accumbens": (0.35, 0.05),
+    "amygdala": (0.18, 0.20),
+    "caudate": (0.25, 0.00),
+    "hippocampus": (0.20, 0.20),
+    "pallidum": (0.15, 0.00),
+    "putamen": (0.30, 0.05),
+    "thalamus": (0.20, 0.05),
 }
+# Between subjects of one age, as a logarithm; the warps add about a tenth. Rounded from the spread
+# of the manual labels of 30 adults.
+VOLUME_SD: Mapping[str, float] = {
+    "accumbens": 0.25,
+    "amygdala": 0.12,
+    "caudate": 0.15,
+    "putamen": 0.10,
+    "pallidum": 0.12,
+}
+# Contrast to white matter differs between scans, and more between scanners and protocols.
+GREY_SD = 0.03  # of all grey matter together
+TISSUE_SD = 0.025  # of one tissue beside it
 
 
 @dataclass(frozen=True)
@@ -124,19 +136,22 @@ def draw_individual(rng: np.random.Generator, age_years: float, cdr: float) -> I
     folds = _lattice(rng, FOLD_SPACING_MM, 1.0)
     folds -= uniform_filter(folds, 3, mode="nearest")
     wobble = _lattice(rng, WOBBLE_SPACING_MM, 5.0, 3)
-    texture = _lattice(rng, TEXTURE_SPACING_MM, 0.07)
-    bias = _lattice(rng, 60.0, 0.05)
+    texture = _lattice(rng, TEXTURE_SPACING_MM, 0.09)
+    bias = _lattice(rng, 60.0, 0.08)
     volume_mm3 = _ventricle_volume_mm3(age_years, cdr, float(rng.normal()))
     scale: dict[str, tuple[float, float]] = {}
     shift_mm: dict[str, Floats] = {}
     for name in LOFTS:
         by_age, by_cdr = ATROPHY.get(name, (0.0, 0.0))
         both, right, left = rng.normal(0.0, 1.0, 3)
-        log_volume = 0.08 * both - by_age * max(ageing, 0.0) - by_cdr * cdr
+        log_volume = VOLUME_SD.get(name, 0.08) * both - by_age * max(ageing, 0.0) - by_cdr * cdr
         sides = np.exp((log_volume + 0.03 * np.array([right, left])) / 3.0)
         scale[name] = (float(sides[0]), float(sides[1]))
         shift_mm[name] = rng.normal(0.0, 0.4, (2, 3)).astype(np.float32)
     grown = max(ageing, 0.0)
+    grey = float(rng.normal(0.0, GREY_SD))
+    contrast = {name: grey + float(rng.normal(0.0, TISSUE_SD)) for name in [*LOFTS, "cortex"]}
+    contrast["csf"] = float(rng.normal(0.0, TISSUE_SD))
     return Individual(
         ageing=ageing,
         affine=affine,
@@ -153,7 +168,7 @@ def draw_individual(rng: np.random.Generator, age_years: float, cdr: float) -> I
         temporal_horn_mm=float(-0.6 + 0.6 * grown**2 + 0.6 * cdr + 0.15 * rng.normal()),
         scale=scale,
         shift_mm=shift_mm,
-        contrast={name: float(rng.normal(0.0, 0.012)) for name in [*LOFTS, "cortex", "csf"]},
+        contrast=contrast,
         noise_sd=float(0.028 * rng.uniform(0.7, 1.4)),
         white_matter=float(1000.0 * np.exp(0.12 * rng.normal())),
     )

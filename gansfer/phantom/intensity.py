@@ -33,7 +33,7 @@ YOUNG_T1: Mapping[str, float] = {
     "thalamus": 0.80,
     "vessel": 1.9,
 }
-CONTRAST_LOSS = 0.10  # of grey against white matter, from 20 to 80 years
+CONTRAST_LOSS = 0.25  # of grey against white matter, from 20 to 80 years
 DARKEST = 0.02
 
 

@@ -128,7 +128,7 @@ def test_volumes_and_places_are_plausible(labelled: list[RawSubject]) -> None:
             volumes.append(8.0 * len(voxels))
             assert 0.5 < volumes[-1] / YOUNG_VOLUMES_MM3[structure] < 1.5, structure
             right, left = points[points[:, 0] > 0], points[points[:, 0] < 0]
-            assert 0.6 < len(right) / len(left) < 1 / 0.6, structure
+            assert 0.55 < len(right) / len(left) < 1 / 0.55, structure
             centroids += [right.mean(0), left.mean(0) * [-1, 1, 1]]
         assert np.mean(volumes) == pytest.approx(YOUNG_VOLUMES_MM3[structure], rel=0.2), structure
         assert np.allclose(np.mean(centroids, 0), CENTRES_MM[structure], atol=4.0), structure
@@ -209,7 +209,7 @@ def test_structures_have_the_right_neighbours(labelled: list[RawSubject]) -> Non
         dark = image < 0.5 * np.median(image[given(raw.white_matter_mask)])
         caudate = given(raw.reference) == PAPER_STRUCTURES.index("caudate") + 1
         beside = np.asarray(binary_dilation(dark & given(raw.brain_mask), iterations=2)) & caudate
-        assert beside.sum() > 0.3 * caudate.sum()  # along the lateral ventricle
+        assert beside.sum() > 0.25 * caudate.sum()  # along the lateral ventricle
 
 
 def test_only_labelled_subjects_have_labels() -> None:

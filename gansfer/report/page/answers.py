@@ -18,28 +18,37 @@ _PICK_SCOPES = {"test": "Test subjects", "cohort": "Cohort"}
 
 
 def answer_sentence(results: Results, meta: Meta) -> str:
-    """The question, and for which label counts the test subjects answer it how."""
-    table = results.fair.baseline_and_augmented
-    table = table[table["structure"] == "overall"]
+    """The question, and for which label counts the test subjects and the cohort answer it how."""
+    table = _overall(results.fair.baseline_and_augmented)
     level = meta["significance"]
-    sure = table["p_wilcoxon_holm"] < level
-    verdicts = [
-        ("Better", table[sure & (table["difference"] > 0)]),
-        ("worse", table[sure & (table["difference"] < 0)]),
-        ("no difference shown", table[~sure]),
-    ]
-    said = [
-        f"{verdict} at N = {', '.join(str(n) for n in sorted(rows['labels']))}"
-        for verdict, rows in verdicts
-        if len(rows)
-    ]
+    said = _verdicts(table, level)
     if not said:
         return f"{_QUESTION} Nothing to compare yet."
     later = [n for n in results.label_counts if n not in set(table["labels"])]
     if later:
         said.append(f"not all there at N = {', '.join(map(str, later))}")
     text = f"{'; '.join(said)} (test subjects, {percent(level)} level)."
-    return f"{_QUESTION} {text[0].upper()}{text[1:]}{too_few_subjects(table, level)}"
+    text = f"{_QUESTION} {text[0].upper()}{text[1:]}{too_few_subjects(table, level)}"
+    in_cohort = _verdicts(_overall(results.fair.cohort_baseline_and_augmented), level)
+    return f"{text} Cohort: {'; '.join(in_cohort)}." if in_cohort else text
+
+
+def _overall(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["structure"] == "overall"]
+
+
+def _verdicts(table: pd.DataFrame, level: float) -> list[str]:
+    sure = table["p_wilcoxon_holm"] < level
+    by_verdict = [
+        ("better", table[sure & (table["difference"] > 0)]),
+        ("worse", table[sure & (table["difference"] < 0)]),
+        ("no difference shown", table[~sure]),
+    ]
+    return [
+        f"{verdict} at N = {', '.join(str(n) for n in sorted(rows['labels']))}"
+        for verdict, rows in by_verdict
+        if len(rows)
+    ]
 
 
 def answers(results: Results, meta: Meta) -> list[Answer]:
@@ -49,7 +58,7 @@ def answers(results: Results, meta: Meta) -> list[Answer]:
     groups.append(("Cohort", compared.cohort_baseline_and_augmented))
     for ages, table in compared.cohort_young_and_old.groupby("ages", sort=False):
         groups.append((f"Cohort, {ages}", table))
-    named = ((name, table[table["structure"] == "overall"]) for name, table in groups)
+    named = ((name, _overall(table)) for name, table in groups)
     return [_answer(name, table, meta["significance"]) for name, table in named if len(table)]
 
 

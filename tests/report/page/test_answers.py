@@ -74,6 +74,17 @@ def test_worse_is_said_and_too_few_subjects_are_not_taken_for_no_difference(
     assert rows[1].verdict == "too few subjects to show any"
 
 
+def test_the_first_sentence_answers_for_the_cohort_too(results: Results, meta: Meta) -> None:
+    table = results.fair.cohort_baseline_and_augmented
+    for difference, p, said in ((0.02, 1e-3, "better"), (-0.02, 1e-3, "worse"), (0.02, 0.06, "no")):
+        told = table.assign(difference=difference, p_wilcoxon_holm=p)
+        fair = replace(results.fair, cohort_baseline_and_augmented=told)
+        cohort = answer_sentence(replace(results, fair=fair), meta).rpartition(" Cohort: ")[2]
+        assert cohort.startswith(said) and cohort.count(" at N = ") == 1
+    fair = replace(results.fair, cohort_baseline_and_augmented=table.iloc[:0])
+    assert "Cohort" not in answer_sentence(replace(results, fair=fair), meta)
+
+
 def test_young_and_old_are_tested_each_on_their_own(metrics: pd.DataFrame) -> None:
     shifted = metrics["value"].mask(
         metrics["arm"].eq("ratio-2to1") & (metrics["age_years"] >= 60), metrics["value"] + 0.1
