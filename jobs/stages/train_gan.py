@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -159,13 +159,16 @@ def _kept_phase(
     if not _as_written(files.folder, kept.get("files", {})):
         _log.warning("%s: damaged since it was written; phase %d is run again", files.folder, phase)
         return None
+    if not files.generator.exists():
+        return None
     critics = {name: load_file(path) for name, path in files.critics().items()}
     generator_weights = load_file(files.generator)
     if not _as_written(files.folder, kept.get("pictures", {})):
         records = [json.loads(line) for line in files.log.read_text().splitlines()]
         loss_curves(files.picture("losses"), records)
         _write_samples(context, phase, generator_weights, code, labelling)
-    _write_identity(context, phase, identity)
+    there = [path.name for path in (files.generator, files.facts, files.log) if path.exists()]
+    _write_identity(context, phase, identity, [*dict.fromkeys([*kept.get("files", {}), *there])])
     return PhaseWeights(generator_weights, critics)
 
 
@@ -199,19 +202,23 @@ def _write_phase(
     images = result.records[-1]["images"] if result.records else 0
     _InPhase(context.watch, phase).record({"images": images, "samples": files.picture("samples")})
     write_json(files.facts, {"skipped_updates": result.skipped_updates, "variety": variety})
-    _write_identity(context, phase, identity)
+    written = [path.name for path in (*weights, files.facts, files.log)]
+    _write_identity(context, phase, identity, written)
 
 
-def _write_identity(context: Context, phase: int, identity: str) -> None:
-    """Say what a phase was trained with and what its files hold, unless just that is said."""
+def _write_identity(context: Context, phase: int, identity: str, written: Sequence[str]) -> None:
+    """Say what a phase was trained with and what its files hold, unless just that is said.
+
+    Raises:
+        FileNotFoundError: one of them is gone, as with a storage that was away for a while.
+    """
     files = context.files.phase(phase)
-    written = (files.generator, *files.critics().values(), files.facts, files.log)
-    pictures = map(files.picture, PICTURES_OF_A_PHASE)
+    pictures = [files.picture(kind).name for kind in PICTURES_OF_A_PHASE]
     said = {
         "identity": identity,
         "phase": phase,
-        "files": file_digests(files.folder, [path.name for path in written if path.exists()]),
-        "pictures": file_digests(files.folder, [path.name for path in pictures if path.exists()]),
+        "files": file_digests(files.folder, written),
+        "pictures": file_digests(files.folder, pictures),
     }
     text = json.dumps(said, indent=1) + "\n"
     if not files.identity.exists() or files.identity.read_bytes() != text.encode():

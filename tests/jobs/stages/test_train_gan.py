@@ -16,8 +16,9 @@ from gansfer.gan import sequence
 from gansfer.gan.phases import PhaseResult, Weights
 from jobs.reporting.training_facts import failed_quality
 from jobs.stages import segment_cohort as cohort_stage
+from jobs.stages import train_gan as train_gan_stage
 from jobs.stages import train_segmenter as segmenter_stage
-from jobs.worker.run import DONE, FAILED
+from jobs.worker.run import DONE, FAILED, MISTAKE
 from tests.jobs.conftest import Finished
 from tests.jobs.experiments import BASELINE, COHORT_BASELINE, GAN, Trial
 
@@ -98,6 +99,27 @@ def test_what_is_said_of_a_kept_phase_is_said_rightly_again(
     trial.work(GAN)
     assert asked == phases
     assert phases or identity.read_text() == before
+
+
+def test_a_phase_whose_files_went_while_it_was_written_is_not_ended(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the storage was away for a while, and what was written meanwhile is not in it."""
+    files = trial.storage.files(trial.task(GAN)).phase(3)
+    files.identity.unlink()
+    trial.storage.files(trial.task(GAN)).manifest.unlink()
+    real = train_gan_stage._write_samples
+
+    def losing(*args: Any) -> float | None:
+        files.generator.unlink()
+        return real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_gan_stage, "_write_samples", losing)
+        assert trial.work(GAN) == MISTAKE
+    assert not files.identity.exists()
+    assert trial.work(GAN) == DONE
+    assert files.generator.exists()
 
 
 def test_a_kept_phases_damaged_log_is_not_shown(
