@@ -58,7 +58,7 @@ def dsc_by_age_figure(
     counts = label_counts(rows)
     curves: dict[tuple[int, str], pd.DataFrame] = {}
     with report_style():
-        figure = Figure(figsize=(max(4.2, 2.15 * len(counts) + 0.8), 4.2), layout="constrained")
+        figure = Figure(figsize=(max(4.9, 2.15 * len(counts) + 0.8), 4.2), layout="constrained")
         axes_rc = figure.subplots(
             2, len(counts), squeeze=False, sharex=True, sharey="row", height_ratios=(4, 1)
         )

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from gansfer.report.figures import age_figures
 from gansfer.report.figures import draw as figures
@@ -135,6 +136,40 @@ def test_every_labelled_person_is_in_the_figures_of_the_cohort(
     untested = {22.0, 23.0, 24.0, 25.0}  # of the fixture: in no fold that ran
     assert untested < set(drawn["dsc_by_age"][2]) and untested < set(drawn["difference_by_age"][3])
     assert drawn["dsc_by_cdr"][2] == {0.0: 12, 2.0: 4}
+
+
+@pytest.mark.parametrize("n_panels", [1, 2, 4, 5])
+def test_the_legends_of_the_age_figures_lie_within_them(
+    n_panels: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[Figure] = []
+    monkeypatch.setattr(age_figures, "_RESAMPLES", 20)
+    monkeypatch.setattr(age_figures, "save_png_and_pdf", lambda figure, path: drawn.append(figure))
+    ages = np.linspace(20, 80, 13)
+    rows = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "labels": n,
+                    "structure": structure,
+                    "age_years": ages,
+                    "baseline": 0.8,
+                    "augmented": 0.85,
+                    "difference": 0.05,
+                }
+            )
+            for n in range(1, n_panels + 1)
+            for structure in ("overall", *PAPER_STRUCTURES[:n_panels])
+        ]
+    )
+    shown = PAPER_STRUCTURES[:n_panels]
+    age_figures.dsc_by_age_figure(tmp_path / "a.png", rows, ages, ages, 6.0, seed=0)
+    age_figures.difference_by_age_figure(tmp_path / "b.png", rows, shown, ages, ages, 6.0, seed=0)
+    for figure in drawn:
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.width
 
 
 def test_curves_and_bands_of_the_age_figures_are_beside_them(
