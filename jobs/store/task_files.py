@@ -167,6 +167,14 @@ class TaskFiles:
 
 
 def shown_of_synthesis(files: TaskFiles) -> list[Path]:
-    """What the report shows of a cell's slices, as far as it is there."""
-    pictures = (files.picture(kind) for kind in PICTURES_OF_SLICES)
-    return [path for path in (*pictures, files.quality) if path.exists()]
+    """What the report shows of a cell's slices; where none was rejected, no picture of those is.
+
+    The others are named whether they are there or not: a storage that was away for a while may
+    have lost what was written meanwhile, and then the task is not done.
+    """
+    paths = [files.quality]
+    for kind in PICTURES_OF_SLICES:
+        both = [files.picture(kind), files.picture(kind).with_suffix(".pdf")]
+        if kind != "rejected" or any(path.exists() for path in both):
+            paths += both
+    return paths

@@ -49,5 +49,7 @@ def test_dockerfile_builds_and_its_smoke_runs(buildah: Callable[..., str], tmp_p
     inside = buildah("run", container, "--", "sh", "-c", "id -un; test -w /opt/gansfer || echo ro")
     assert inside.split() == ["gansfer", "ro"]
     run = "GANSFER_STORAGE=$PWD/runs gansfer run /opt/gansfer/share/gansfer/smoke.yaml"
-    smoke = f"{run} && ls runs/smoke/report"
-    assert "index.html" in buildah("run", container, "--", "sh", "-c", smoke)
+    look = "ls runs/smoke/report && find runs -name 'events.out.tfevents.*'"
+    smoke = f"{run} --set run.tensorboard=true && {look}"
+    said = buildah("run", container, "--", "sh", "-c", smoke)
+    assert "index.html" in said and "events.out.tfevents." in said

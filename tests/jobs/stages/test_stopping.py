@@ -11,8 +11,9 @@ import pytest
 
 from jobs.stages import segmenting
 from jobs.stages import synthesise as synthesis_stage
+from jobs.stages.context import Context
 from jobs.worker.heartbeat import Heartbeat
-from jobs.worker.run import DONE, STOPPED
+from jobs.worker.run import DONE, MISTAKE, STOPPED
 from tests.jobs.conftest import Finished
 from tests.jobs.experiments import BASELINE, COHORT_BASELINE, GAN, SYNTHESISE, Trial
 
@@ -118,6 +119,26 @@ def test_synthesis_goes_on_after_its_last_block(
     facts = [one.storage.read_manifest(one.task(SYNTHESISE)) for one in (trial, undisturbed)]
     assert facts[0] and facts[1] and facts[0]["facts"] == facts[1]["facts"]
     assert not (trial.folder(SYNTHESISE) / ".parts").exists()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".pdf"])
+def test_synthesis_is_not_done_without_a_picture_that_it_drew(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """As where the storage was away for a while, and what was written meanwhile is not in it."""
+    trial = finished.copied(tmp_path, tasks=["prepare", GAN])
+    real = synthesis_stage.describe_synthesis
+
+    def losing(context: Context, *rest: Any) -> None:
+        real(context, *rest)
+        context.files.picture("embedding").with_suffix(suffix).unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(synthesis_stage, "describe_synthesis", losing)
+        assert trial.work(SYNTHESISE) == MISTAKE
+    assert not trial.ledger().done(trial.task(SYNTHESISE))
+    assert trial.work(SYNTHESISE) == DONE
+    assert trial.storage.files(trial.task(SYNTHESISE)).picture("embedding").exists()
 
 
 def test_blocks_of_another_generator_are_not_taken(
