@@ -108,6 +108,10 @@ def train_gan(context: Context) -> Outcome:
         run,
         lambda weights: _selftaught(context, weights),
     )
+    second = context.files.phase(2)
+    if not second.selftaught.exists():
+        # It was damaged and trained again, and phase 3, which was whole, has not asked for them.
+        _selftaught(context, load_file(second.generator))
     products = context.files.relative(
         context.files.code, *(context.files.phase(phase).generator for phase in settings)
     )

@@ -78,6 +78,18 @@ def test_a_kept_phases_damaged_picture_is_drawn_again(
     }
 
 
+def test_a_damaged_phase_2_is_trained_again_and_leaves_all_its_files(trial: Trial) -> None:
+    before = files_of(trial, 2)
+    files = trial.storage.files(trial.task(GAN))
+    files.phase(2).generator.write_bytes(files.phase(2).generator.read_bytes()[:-9])
+    files.manifest.unlink()
+    assert trial.work(GAN) == DONE
+    after = files_of(trial, 2)
+    assert {name: one[1] for name, one in after.items()} == {
+        name: one[1] for name, one in before.items()
+    }
+
+
 @pytest.mark.parametrize(
     ("what", "becomes", "phases"),
     [
