@@ -14,8 +14,8 @@ from gansfer.settings import Count, CountOrZero, Fraction, Positive, Settings
 PHASES = (1, 2, 3)  # of the GAN's training (II.B)
 WINDOW_MAPS = 32  # feature maps of D_C
 _COUPLING = (
-    "weight in G's loss of D_C, a critic of small windows of image and labels together, which "
-    "keeps labels on their image; 0: none, as in the paper"
+    "weight in G's loss of D_C, a critic of small windows of image and labels together, meant to "
+    "keep labels on their image; 0: none, as in the paper"
 )
 
 
