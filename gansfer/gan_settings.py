@@ -99,6 +99,11 @@ class GanSettings(Settings):
         description="share of a network's updates in a phase that may be skipped because their "
         "gradient is not finite; above it the phase fails. 1: never",
     )
+    labelled_copies: CountOrZero = Field(
+        0,
+        description="deformed copies of each labelled slice, as section augmentation says, that "
+        "phase 1, D_S and D_C learn from beside it; beyond the paper",
+    )
     phase_1: Phase1Settings = Field(
         Phase1Settings(), description="the whole GAN learns the labelled slices"
     )

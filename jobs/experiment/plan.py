@@ -241,14 +241,7 @@ def _settings(experiment: Experiment, stage: StageName, cell: Cell) -> dict[str,
         seeded = experiment.cohort.images.kind == "phantom"
         return {"cohort": cohort} | ({"seed": experiment.seed} if seeded else {})
     if stage == "train_gan":
-        keep = {"encoding", "exclude_test_from_unlabelled"}
-        return {
-            "seed": experiment.seed,
-            "cohort": experiment.cohort.model_dump(mode="json", include=keep),
-            "grid": {"folds": grid.folds, "group_size": grid.group_size},
-            # A limit on failing updates changes no result of a phase that ends.
-            "gan": experiment.gan.model_dump(mode="json", exclude={"max_skipped_fraction"}),
-        }
+        return _gan_settings(experiment)
     if stage == "synthesise":
         return {"synthesis": experiment.synthesis.model_dump(mode="json")}
     if stage == "train_segmenter":
@@ -268,3 +261,19 @@ def _settings(experiment: Experiment, stage: StageName, cell: Cell) -> dict[str,
         "analysis": experiment.analysis.model_dump(mode="json"),
         "grid": {"ablation": None if grid.ablation is None else grid.ablation.model_dump()},
     }
+
+
+def _gan_settings(experiment: Experiment) -> dict[str, Any]:
+    gan, grid, keep = experiment.gan, experiment.grid, {"encoding", "exclude_test_from_unlabelled"}
+    # A limit on failing updates changes no result of a phase that ends; copies follow below.
+    drop = {"max_skipped_fraction", "labelled_copies"}
+    settings: dict[str, Any] = {
+        "seed": experiment.seed,
+        "cohort": experiment.cohort.model_dump(mode="json", include=keep),
+        "grid": {"folds": grid.folds, "group_size": grid.group_size},
+        "gan": gan.model_dump(mode="json", exclude=drop),
+    }
+    if gan.labelled_copies > 0:  # else as GANs were planned before there were copies
+        settings["gan"]["labelled_copies"] = gan.labelled_copies
+        settings["augmentation"] = experiment.augmentation.model_dump(mode="json")
+    return settings

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load, load_file, save_file
 
 from gansfer.atomic import replacing, write_json, write_json_lines, write_text
+from gansfer.augmentation.copies import with_deformed_copies
 from gansfer.cohort.encode import ChannelCode
-from gansfer.cohort.training_data import fit_group_code
+from gansfer.cohort.training_data import LabelledVolumes, TrainingData, fit_group_code
 from gansfer.drawing.loss_curves import loss_curves
 from gansfer.drawing.slices import sample_grid
 from gansfer.gan.networks import load_generator
@@ -74,9 +76,11 @@ def train_gan(context: Context) -> Outcome:
     structures, encoding = data.cohort.structures, context.experiment.cohort.encoding
     code = fit_group_code(data.group, data.pool_images_mzhw, structures, encoding)
     write_json(context.files.code, code.to_dict())
-    labelled_kchw, n_clipped_c = data.group.encoded(code)
+    labelled_kchw, n_clipped_c = _taught(context, data).encoded(code)
     labelling = cell_labelling(context, data, code)
     no_ingredient = {"phase_1", "phase_2", "phase_3", "max_skipped_fraction"}
+    if gan.labelled_copies == 0:  # as phases were kept before there were copies
+        no_ingredient.add("labelled_copies")
     networks = gan.model_dump(mode="json", exclude=no_ingredient)
     others = {key: kept for key, kept in context.task.settings.items() if key != "gan"}
     cohort_digest = context.storage.digest(context.plan.by_id["prepare"])
@@ -125,6 +129,22 @@ def train_gan(context: Context) -> Outcome:
     phases = [context.files.phase(phase) for phase in settings]
     pictures = [phase.picture(kind) for phase in phases for kind in PICTURES_OF_A_PHASE]
     return Outcome(products, facts, context.files.relative(*pictures))
+
+
+def _taught(context: Context, data: TrainingData) -> LabelledVolumes:
+    """What the critics know of labels: the group, and deformed copies where settings ask for it."""
+    group, n_copies = data.group, context.experiment.gan.labelled_copies
+    if n_copies == 0:
+        return group
+    images_nzhw, labels_nzhw = with_deformed_copies(
+        group.image_nzhw,
+        group.label_nzhw,
+        n_copies,
+        context.experiment.augmentation,
+        data.cohort.spacing_zhw_mm[1],
+        context.seed_for("labelled copies"),
+    )
+    return LabelledVolumes(images_nzhw, labels_nzhw, np.tile(group.white_matter_n, 1 + n_copies))
 
 
 def _selftaught(context: Context, generator_weights: Weights) -> torch.Tensor:
