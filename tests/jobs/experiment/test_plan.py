@@ -100,6 +100,7 @@ DOWN_FROM = {
     [
         ({"seed": 1}, "prepare"),
         ({"gan": {"phase_3": {"images": 2_000_000}}}, "train_gan"),
+        ({"gan": {"labelled_copies": 8}}, "train_gan"),
         ({"synthesis": {"keep_percentile": 50}}, "synthesise"),
         ({"segmenter": {"epochs": 3}}, "train_segmenter"),
         ({"analysis": {"significance": 0.01}}, "aggregate"),
@@ -117,10 +118,18 @@ def test_a_changed_setting_changes_its_dependents_only(change: dict[str, Any], s
         {"storage": "/elsewhere"},
         {"name": "other"},
         {"gan": {"max_skipped_fraction": 0.5}},
+        {"augmentation": {"scale_sd": 0.2}},  # nothing is deformed
     ],
 )
 def test_what_does_not_change_results_changes_no_fingerprint(change: dict[str, Any]) -> None:
     assert _stages_that_change(plan_of(), plan_of(**change)) == set()
+
+
+def test_copies_of_the_labelled_slices_depend_on_how_slices_are_deformed() -> None:
+    gan = {"labelled_copies": 8}
+    deformed = plan_of(gan=gan, augmentation={"scale_sd": 0.2})
+    assert _stages_that_change(plan_of(gan=gan), deformed) == DOWN_FROM["train_gan"]
+    assert _stages_that_change(plan_of(), plan_of(gan={"labelled_copies": 0})) == set()
 
 
 def test_a_baseline_does_not_depend_on_the_gan() -> None:

@@ -11,11 +11,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from gansfer.augmentation.copies import with_deformed_copies
 from gansfer.cohort.training_data import labelled_folds
 from gansfer.gan.networks import build_generator
 from gansfer.gan_settings import GanSettings
 from gansfer.progress import Silent
-from gansfer.settings import EncodingSettings, SegmenterSettings, SynthesisSettings
+from gansfer.settings import (
+    AugmentationSettings,
+    EncodingSettings,
+    SegmenterSettings,
+    SynthesisSettings,
+)
 from gansfer.synthesis.synthetic_sets import SyntheticSet, read_synthetic, write_synthetic
 from jobs.experiment.arms import Arm
 from jobs.experiment.plan import Cell
@@ -155,7 +161,7 @@ def test_what_is_described_is_compared_with_each_real_slice_once() -> None:
 def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cell, given = cell_of_three(("C",)), dict[str, Any]()
+    cell, given = cell_of_three(("A", "C")), dict[str, Any]()
 
     def in_phases(settings: object, labelled: Any, images: Any, run: Any, teach: Any) -> None:
         given.update(labelled=labelled.numpy(), images=images.numpy())
@@ -174,7 +180,7 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
     monkeypatch.setattr(train_gan, "_kept_phase", kept)
     monkeypatch.setattr(train_gan, "checkpoints", lambda *of: SimpleNamespace(clear=lambda: None))
     outcome = train_gan.train_gan(context)
-    assert outcome.facts["training_subjects"] == ["C"]
+    assert outcome.facts["training_subjects"] == ["A", "C"]
     assert [phase for phase, _ in given["kept"]] == [1, 2, 3]
     assert len({identity for _, identity in given["kept"]}) == 3  # each covers those before it
     # The code on disk, which synthesis reads, is the one that the slices are encoded with.
@@ -185,6 +191,23 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
         [*cell.group.image_nzhw.flat, *cell.pool_images_mzhw.flat], (0.1, 99.5)
     )
     assert code.gain_c[0] == pytest.approx(2 / np.ptp(percentiles), rel=1e-5)
+
+    # Deformed copies are encoded with the code of the group itself, each by its white matter.
+    context.experiment.gan = context.experiment.gan.model_copy(update={"labelled_copies": 2})
+    context.experiment.augmentation = AugmentationSettings()
+    context.seed_for = lambda *what: 7
+    train_gan.train_gan(context)
+    group = cell.group
+    images, labels = with_deformed_copies(
+        group.image_nzhw,
+        group.label_nzhw,
+        2,
+        AugmentationSettings(),
+        cell.cohort.spacing_zhw_mm[1],
+        7,
+    )
+    encoded, _ = code.encode(images, labels, np.concatenate([group.white_matter_n] * 3))
+    assert np.array_equal(given["labelled"], encoded)
 
 
 def test_a_segmenter_is_given_the_pools_of_its_arm(
