@@ -91,8 +91,10 @@ class GanSettings(Settings):
     ema_half_life_kimg: Positive = Field(
         10.0, description="half-life of G's moving average, in thousand images"
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of the networks' products; bfloat16 is for GPUs"
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="of the networks' products. auto: bfloat16 on a CPU that multiplies in it, "
+        "else float32",
     )
     max_skipped_fraction: Fraction = Field(
         0.05,

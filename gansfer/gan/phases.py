@@ -30,6 +30,7 @@ from gansfer.gan.networks import (
     build_window_critic,
     load_generator,
 )
+from gansfer.gan.precision import settled_precision
 from gansfer.gan.schedule import (
     COUPLING,
     IMAGE,
@@ -63,12 +64,14 @@ class PhaseResult:
         records: losses by step, plain numbers.
         skipped_updates: by network, updates skipped because their gradient was not finite, and
             all that the phase made.
+        precision: "float32" or "bfloat16": what the networks computed in.
     """
 
     generator_weights: Weights
     critics: dict[str, Weights]
     records: list[dict[str, Any]]
     skipped_updates: dict[str, tuple[int, int]]
+    precision: str
 
 
 def train_phase_1(
@@ -259,7 +262,7 @@ def _gan(
         gradient_penalty=settings.gradient_penalty,
         drift=settings.drift,
         ema_half_life_kimg=settings.ema_half_life_kimg,
-        precision=settings.precision,
+        precision=settled_precision(settings.precision, device),
         max_skipped_fraction=settings.max_skipped_fraction,
     )
 
@@ -281,6 +284,7 @@ def _result(gan: Gan, schedule: Schedule) -> PhaseResult:
         critics={name: _on_cpu(critic.network) for name, critic in gan.critics.items()},
         records=gan.records,
         skipped_updates={name: (n, schedule.updates[name]) for name, n in skipped.items()},
+        precision=gan.precision,
     )
 
 

@@ -225,7 +225,8 @@ def _write_phase(
     variety = _write_samples(context, phase, result.generator_weights, code, labelling)
     images = result.records[-1]["images"] if result.records else 0
     _InPhase(context.watch, phase).record({"images": images, "samples": files.picture("samples")})
-    write_json(files.facts, {"skipped_updates": result.skipped_updates, "variety": variety})
+    facts = {"skipped_updates": result.skipped_updates, "variety": variety}
+    write_json(files.facts, {**facts, "precision": result.precision})
     written = [path.name for path in (*weights, files.facts, files.log)]
     _write_identity(context, phase, identity, written)
 

@@ -23,7 +23,7 @@ def result_of(phase: int) -> PhaseResult:
     """Weights that say which phase left them."""
     names = {1: ("joint",), 2: ("image", "coupling"), 3: ("image", "label")}[phase]
     critics = {name: {"of": torch.tensor(10 + phase)} for name in names}
-    return PhaseResult({"of": torch.tensor(phase)}, critics, [], {})
+    return PhaseResult({"of": torch.tensor(phase)}, critics, [], {}, "float32")
 
 
 @pytest.fixture

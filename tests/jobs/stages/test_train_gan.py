@@ -14,6 +14,7 @@ import torch
 from gansfer.cohort.shards import Cohort
 from gansfer.gan import sequence
 from gansfer.gan.phases import PhaseResult, Weights
+from gansfer.gan.precision import settled_precision
 from jobs.reporting.training_facts import failed_quality
 from jobs.stages import segment_cohort as cohort_stage
 from jobs.stages import train_gan as train_gan_stage
@@ -218,6 +219,7 @@ def test_skipped_updates_and_variety_of_each_phase_are_on_record(finished: Finis
     critics = {"1": {"joint"}, "2": {"image"}, "3": {"image", "label"}}
     for phase, one in found["phases"].items():
         assert one["variety"] > 0.1
+        assert one["precision"] == settled_precision("auto", "cpu")
         assert one["skipped_updates"].keys() == critics[phase] | {"generator"}
         assert all(skipped == 0 for skipped, _ in one["skipped_updates"].values())
     # 20 images a fade and as many after it, on a ladder of three levels, 4 at a time.
@@ -230,7 +232,7 @@ def test_a_generator_that_draws_one_picture_is_on_record_with_its_phase(
     def collapsed(gan: object, state: Weights, critics: Any, *_: object, **how: object) -> Any:
         same = {name: torch.zeros_like(value) for name, value in state.items()}
         skipped = {"image": (1, 40), "label": (0, 40), "generator": (0, 40)}
-        return PhaseResult(same, critics, [{"step": 1, "images": 4}], skipped)
+        return PhaseResult(same, critics, [{"step": 1, "images": 4}], skipped, "float32")
 
     monkeypatch.setattr(sequence, "train_phase_3", collapsed)
     files = trial.storage.files(trial.task(GAN))
