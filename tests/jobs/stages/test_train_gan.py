@@ -246,6 +246,7 @@ def test_a_generator_that_draws_one_picture_is_on_record_with_its_phase(
     assert facts(trial, GAN)["phases"]["3"] == {
         "skipped_updates": {"image": [1, 40], "label": [0, 40], "generator": [0, 40]},
         "variety": 0.0,
+        "precision": "float32",
     }
 
 
