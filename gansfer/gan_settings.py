@@ -5,11 +5,9 @@ As in `settings.py`; most defaults here are the official PGGAN's.
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from gansfer.settings import Count, CountOrZero, Fraction, Positive, Settings
+from gansfer.settings import Count, CountOrZero, Fraction, Positive, Precision, Settings
 
 PHASES = (1, 2, 3)  # of the GAN's training (II.B)
 WINDOW_MAPS = 32  # feature maps of D_C
@@ -91,7 +89,7 @@ class GanSettings(Settings):
     ema_half_life_kimg: Positive = Field(
         10.0, description="half-life of G's moving average, in thousand images"
     )
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
+    precision: Precision = Field(
         "auto",
         description="of the networks' products. auto: bfloat16 on a CPU that multiplies in it, "
         "else float32",

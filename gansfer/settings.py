@@ -115,6 +115,9 @@ class SynthesisSettings(Settings):
     keep_percentile: float = Field(75.0, gt=0, le=100, description="of the nearest-image distance")
 
 
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
 class SegmenterSettings(Settings):
     """The 2-D DeepMedic (III.C). The preset names its architecture; training defaults are its own.
 
@@ -147,6 +150,9 @@ class SegmenterSettings(Settings):
     rms_epsilon: Positive = Field(1e-4, description="RMSProp's term against division by zero")
     momentum: Fraction = Field(0.6, description="Nesterov, normalised as in the official code")
     inference_output_px: Count = Field(29, description="side of an inference tile's output")
+    precision: Precision = Field(
+        "auto", description="of the products in training, as gan.precision; inference is in float32"
+    )
 
     @model_validator(mode="after")
     def _whole_batches(self) -> SegmenterSettings:

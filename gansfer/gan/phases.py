@@ -20,7 +20,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gansfer.checkpoint import CheckpointStore
 from gansfer.gan.networks import (
     Discriminator,
     Generator,
@@ -30,7 +29,6 @@ from gansfer.gan.networks import (
     build_window_critic,
     load_generator,
 )
-from gansfer.gan.precision import settled_precision
 from gansfer.gan.schedule import (
     COUPLING,
     IMAGE,
@@ -47,6 +45,8 @@ from gansfer.gan.training import train
 from gansfer.gan_settings import GanSettings
 from gansfer.progress import Watch
 from gansfer.seeds import seed_for
+from gansfer.training.checkpoint import CheckpointStore
+from gansfer.training.precision import settled_precision
 
 _MR = slice(0, 1)
 _STRUCTURES = slice(1, None)

@@ -20,6 +20,7 @@ from gansfer.gan.losses import critic_loss, generator_loss
 from gansfer.gan.networks import Discriminator, Generator, WindowCritic
 from gansfer.gan.real_batches import draw_real_batch
 from gansfer.gan.schedule import GENERATOR, Moment, Stretch
+from gansfer.training.precision import mixed_precision
 
 
 class SkippingAdam(torch.optim.Adam):
@@ -93,8 +94,7 @@ class Gan:
 
     def autocast(self) -> AbstractContextManager[None]:
         """Mixed precision, where the settings ask for it."""
-        mixed = self.precision == "bfloat16"
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=mixed)
+        return mixed_precision(self.precision, self.device)
 
 
 def run_step(gan: Gan, moment: Moment, real_sets: dict[str, list[Tensor]]) -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from gansfer.checkpoint import CheckpointStore
 from gansfer.gan.real_batches import downsample
 from gansfer.gan.schedule import Moment, Schedule
 from gansfer.gan.skipping import check_skipped, skipped_by_network, skipped_in_words
 from gansfer.gan.steps import Gan, freeze, run_step
 from gansfer.progress import StopRequested, Watch
+from gansfer.training.checkpoint import CheckpointStore
 
 _log = logging.getLogger(__name__)
 _RECORDS_PER_STRETCH = 200

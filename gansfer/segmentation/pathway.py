@@ -32,20 +32,27 @@ class TrainingStep:
 
 
 class _Prelu(torch.autograd.Function):
-    """PReLU with one slope for each channel; its gradient is 4x quicker than torch's on a CPU."""
+    """PReLU with one slope for each channel; its gradient is 4x quicker than torch's on a CPU.
+
+    In bfloat16, of which torch's own kernel makes no vectors, so is its value.
+    """
 
     @staticmethod
     def forward(ctx: Any, x_bchw: Tensor, slope_c: Tensor) -> Tensor:
         ctx.save_for_backward(x_bchw, slope_c)
-        return F.prelu(x_bchw, slope_c)
+        if x_bchw.dtype is not torch.bfloat16:
+            return F.prelu(x_bchw, slope_c)
+        slope_c11 = slope_c.to(x_bchw.dtype)[:, None, None]
+        return torch.addcmul(x_bchw.clamp_min(0), x_bchw.clamp_max(0), slope_c11)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
         x_bchw, slope_c = ctx.saved_tensors
         positive = torch.ops.aten.threshold_backward(grads[0], x_bchw, 0)
         negative = grads[0] - positive
-        grad_x = torch.addcmul(positive, negative, slope_c[:, None, None])
-        return grad_x, (negative * x_bchw).sum((0, 2, 3))
+        slope_c11 = slope_c.to(x_bchw.dtype)[:, None, None]
+        grad_x = torch.addcmul(positive, negative, slope_c11)
+        return grad_x, (negative * x_bchw).sum((0, 2, 3), dtype=slope_c.dtype)
 
 
 class RollingNorm(nn.Module):
@@ -180,4 +187,4 @@ def dropout_mask(x_bchw: Tensor, keep: float, generator: torch.Generator) -> Ten
     """Ones with probability `keep`, else zeros, in the shape and layout of `x_bchw`."""
     b, c, h, w = x_bchw.shape
     drawn = torch.rand((b, h, w, c), generator=generator, device=x_bchw.device)
-    return drawn.add_(keep).floor_().permute(0, 3, 1, 2)
+    return drawn.add_(keep).floor_().permute(0, 3, 1, 2).to(x_bchw.dtype)

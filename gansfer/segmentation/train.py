@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gansfer.augmentation.deform import Augmentation
-from gansfer.checkpoint import CheckpointStore, State
 from gansfer.errors import UserError
 from gansfer.progress import StopRequested, Watch
 from gansfer.seeds import seed_for
@@ -27,6 +26,8 @@ from gansfer.segmentation.presets import PRESET_EPOCHS, PRESETS, Preset
 from gansfer.segmentation.rmsprop import RmsProp, add_weight_penalty
 from gansfer.segmentation.source import SegmentSource
 from gansfer.settings import SegmenterSettings
+from gansfer.training.checkpoint import CheckpointStore, State
+from gansfer.training.precision import mixed_precision, settled_precision
 
 Record = dict[str, Any]
 
@@ -154,6 +155,7 @@ class _Run:
             momentum=settings.momentum,
         )
         self.generator = torch.Generator(device)
+        self.precision = settled_precision(settings.precision, device)
         self.iteration = 0
         self.n_synthetic = 0
         self.records: list[Record] = []
@@ -163,7 +165,8 @@ class _Run:
     def train_batch(self, patch_b1pp: Tensor, label_boo: Tensor, rate: float) -> None:
         """One update. Nothing here waits for the device."""
         self.generator.manual_seed(seed_for(self.seed, "dropout", self.iteration))
-        logits_bkoo = self.net(patch_b1pp, TrainingStep(self.iteration, self.generator))
+        with mixed_precision(self.precision, patch_b1pp.device):
+            logits_bkoo = self.net(patch_b1pp, TrainingStep(self.iteration, self.generator))
         loss = F.cross_entropy(logits_bkoo, label_boo)
         for parameter in self.net.parameters():
             parameter.grad = None

@@ -6,7 +6,6 @@ import json
 
 from safetensors.torch import load_file
 
-from gansfer.checkpoint import CheckpointStore
 from gansfer.cohort.encode import ChannelCode
 from gansfer.cohort.shards import Cohort
 from gansfer.cohort.splits import Fold, analysis_fold
@@ -18,6 +17,7 @@ from gansfer.cohort.training_data import (
 )
 from gansfer.gan.networks import Generator, load_generator
 from gansfer.synthesis.labelling import Labelling, labelling_of
+from gansfer.training.checkpoint import CheckpointStore
 from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Cell
 from jobs.stages.context import Context

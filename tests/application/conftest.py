@@ -18,7 +18,6 @@ from gansfer.application.model_file import (
     SegmenterModel,
     TrainingFacts,
 )
-from gansfer.checkpoint import CheckpointStore
 from gansfer.phantom.phantom_source import PhantomSource
 from gansfer.preprocessing.preprocess import PreparedSubject, prepare_subject
 from gansfer.progress import Silent
@@ -27,6 +26,7 @@ from gansfer.segmentation.predict import segment_slices
 from gansfer.segmentation.train import train_segmenter
 from gansfer.settings import EncodingSettings, RoiSettings, SegmenterSettings
 from gansfer.structures import PAPER_STRUCTURES
+from gansfer.training.checkpoint import CheckpointStore
 
 ROI = RoiSettings(voxel_mm=4.0)
 SEGMENTER = SegmenterSettings(

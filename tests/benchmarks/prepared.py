@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from gansfer.checkpoint import CheckpointStore
 from gansfer.cohort.shards import Cohort
 from gansfer.cohort.writing import write_cohort
 from gansfer.phantom.phantom_source import PhantomSource
@@ -27,6 +26,7 @@ from gansfer.settings import (
 )
 from gansfer.structures import PAPER_STRUCTURES
 from gansfer.subjects import Subject
+from gansfer.training.checkpoint import CheckpointStore
 from jobs.experiment.loading import load_experiment
 
 Images = npt.NDArray[np.float32]

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from gansfer.checkpoint import CheckpointStore
 from gansfer.gan import phases, steps
 from gansfer.gan.blocks import GeneratorStart
 from gansfer.gan.networks import build_critic, build_generator, build_window_critic
@@ -19,6 +18,7 @@ from gansfer.gan.phases import PhaseResult, train_phase_1, train_phase_2, train_
 from gansfer.gan.schedule import phase_3_schedule
 from gansfer.gan_settings import GanSettings
 from gansfer.progress import Silent, StopRequested
+from gansfer.training.checkpoint import CheckpointStore
 
 _PX, _CHANNELS = 12, 3
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import torch
 
-from gansfer.checkpoint import CheckpointStore
 from gansfer.errors import UserError
 from gansfer.gan.phases import PhaseResult, train_phase_1
 from gansfer.gan.schedule import phase_1_schedule, phase_2_schedule, phase_3_schedule
 from gansfer.gan.skipping import check_skipped, skipped_by_network
 from gansfer.gan_settings import GanSettings
 from gansfer.progress import Silent
+from gansfer.training.checkpoint import CheckpointStore
 
 UPDATES = {"joint": 200, "generator": 100}
 

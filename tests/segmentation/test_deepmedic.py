@@ -184,6 +184,22 @@ def test_prelu_gradient_is_torchs() -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_prelu_in_bfloat16_is_that_of_float32_rounded() -> None:
+    x = torch.randn(3, 4, 5, 5).bfloat16().requires_grad_()
+    slope = torch.rand(4, requires_grad=True)
+    pull = torch.randn(3, 4, 5, 5).bfloat16()
+    precise = x.detach().float().requires_grad_()
+    ours = _Prelu.apply(x, slope)
+    theirs = F.prelu(precise, slope)
+    assert ours.dtype == torch.bfloat16
+    torch.testing.assert_close(ours.float(), theirs, rtol=1e-2, atol=1e-2)
+    by_x, by_slope = torch.autograd.grad(ours, (x, slope), pull)
+    by_precise, by_its_slope = torch.autograd.grad(theirs, (precise, slope), pull.float())
+    assert (by_x.dtype, by_slope.dtype) == (torch.bfloat16, torch.float32)
+    torch.testing.assert_close(by_x.float(), by_precise, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(by_slope, by_its_slope, rtol=2e-2, atol=2e-2)
+
+
 def test_inference_uses_the_mean_statistics_of_the_last_60_batches() -> None:
     norm, rng = RollingNorm(2), np.random.default_rng(0)
     batches = rng.normal(3.0, 2.0, size=(65, 4, 2, 3, 3)).astype(np.float32)

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from gansfer.augmentation.deform import Augmentation
-from gansfer.checkpoint import CheckpointStore
 from gansfer.errors import UserError
 from gansfer.progress import Silent, StopRequested
 from gansfer.seeds import seed_for
@@ -22,6 +21,7 @@ from gansfer.segmentation.presets import PRESETS
 from gansfer.segmentation.source import SegmentSource
 from gansfer.segmentation.train import TrainResult, learning_rate, train_segmenter
 from gansfer.settings import AugmentationSettings, SegmenterSettings
+from gansfer.training.checkpoint import CheckpointStore
 
 
 class StopAfter(Silent):
@@ -78,16 +78,20 @@ def trained(
     )
 
 
-@pytest.mark.parametrize("stops", [(5,), (3, 1), (1, 2, 3)])
+@pytest.mark.parametrize(
+    ("stops", "precision"),
+    [((5,), "float32"), ((3, 1), "float32"), ((1, 2, 3), "float32"), ((3, 1), "bfloat16")],
+)
 def test_a_resumed_training_equals_an_undisturbed_one(
-    tmp_path: Path, stops: tuple[int, ...]
+    tmp_path: Path, stops: tuple[int, ...], precision: str
 ) -> None:
     pools: dict[str, Any] = {"synthetic": discs(3, 1), "real_per_synthetic": 2.0}
-    undisturbed = trained(tmp_path / "a", small(), **pools)
+    settings = small(precision=precision)
+    undisturbed = trained(tmp_path / "a", settings, **pools)
     for reports in stops:
         with pytest.raises(StopRequested):
-            trained(tmp_path / "b", small(), StopAfter(reports), **pools)
-    resumed = trained(tmp_path / "b", small(), **pools)
+            trained(tmp_path / "b", settings, StopAfter(reports), **pools)
+    resumed = trained(tmp_path / "b", settings, **pools)
     assert resumed.records == undisturbed.records
     assert resumed.achieved_real_per_synthetic == undisturbed.achieved_real_per_synthetic
     assert resumed.state.keys() == undisturbed.state.keys()
@@ -104,9 +108,21 @@ def test_a_finished_training_gives_the_same_again(tmp_path: Path) -> None:
     assert all(torch.equal(first.state[key], again.state[key]) for key in first.state)
 
 
+def test_bfloat16_learns_what_float32_does_in_other_products(tmp_path: Path) -> None:
+    full, mixed = (
+        trained(tmp_path / precision, small(precision=precision))
+        for precision in ("float32", "bfloat16")
+    )
+    assert mixed.records != full.records
+    for one, other in zip(mixed.records, full.records, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=0.1)
+    assert all(tensor.dtype == torch.float32 for tensor in mixed.state.values())
+
+
 def test_updates_are_those_of_a_plain_loop(tmp_path: Path) -> None:
     """Two iterations against autograd on the whole cost and a NumPy update."""
-    settings = small(epochs=1, subepochs_per_epoch=1, segments_per_subepoch=8, l1=1e-3, l2=1e-2)
+    one = {"epochs": 1, "subepochs_per_epoch": 1, "segments_per_subepoch": 8}
+    settings = small(**one, l1=1e-3, l2=1e-2, precision="float32")
     ours = trained(tmp_path, settings)
     weights = torch.Generator().manual_seed(seed_for(7, "weights"))
     net = build(settings.preset, 3, generator=weights)

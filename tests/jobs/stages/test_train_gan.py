@@ -14,7 +14,7 @@ import torch
 from gansfer.cohort.shards import Cohort
 from gansfer.gan import sequence
 from gansfer.gan.phases import PhaseResult, Weights
-from gansfer.gan.precision import settled_precision
+from gansfer.training.precision import settled_precision
 from jobs.reporting.training_facts import failed_quality
 from jobs.stages import segment_cohort as cohort_stage
 from jobs.stages import train_gan as train_gan_stage

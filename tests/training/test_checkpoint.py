@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from gansfer.checkpoint import CheckpointStore
+from gansfer.training.checkpoint import CheckpointStore
 
 
 def state_at(step: int) -> dict[str, Any]:

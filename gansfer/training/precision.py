@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import torch
 
 _NATIVE = ("avx512_bf16", "amx_bf16")
@@ -22,6 +24,16 @@ def settled_precision(asked: str, device: torch.device | str) -> str:
         return asked
     native = torch.device(device).type == "cpu" and _multiplies_in_bfloat16()
     return "bfloat16" if native else "float32"
+
+
+def mixed_precision(precision: str, device: torch.device) -> AbstractContextManager[None]:
+    """A context in which products are computed in this precision; weights stay as they are.
+
+    Args:
+        precision: "float32" or "bfloat16".
+        device: where the networks are.
+    """
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def _multiplies_in_bfloat16() -> bool:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gansfer.gan.precision import settled_precision
+from gansfer.training.precision import settled_precision
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What every training loop needs: states that are kept, and the precision of products."""
