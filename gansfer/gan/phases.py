@@ -99,15 +99,22 @@ def train_phase_1(
 
     Source: II.B, phase 1. Slices are not augmented (paper silent).
     """
+    gan = phase_1_gan(settings, labelled_nchw, seed=seed, device=device)
+    schedule = phase_1_schedule(settings, labelled_nchw.shape[-1])
+    train(gan, schedule, store=store, watch=watch)
+    return _result(gan, schedule)
+
+
+def phase_1_gan(
+    settings: GanSettings, labelled_nchw: Tensor, *, seed: int, device: str = "cpu"
+) -> Gan:
+    """What phase 1 trains, as it is before the first step; arguments as of `train_phase_1`."""
     slice_px, n_channels = labelled_nchw.shape[-1], labelled_nchw.shape[1]
     generator = build_generator(settings, slice_px, n_channels, seed_for(seed, "generator"))
     joint = _critic(
         settings, JOINT, [labelled_nchw], slice(None), seed_for(seed, JOINT), device=device
     )
-    gan = _gan(settings, generator, [joint], seed, device)
-    schedule = phase_1_schedule(settings, slice_px)
-    train(gan, schedule, store=store, watch=watch)
-    return _result(gan, schedule)
+    return _gan(settings, generator, [joint], seed, device)
 
 
 def train_phase_2(
@@ -139,15 +146,30 @@ def train_phase_2(
 
     Source: II.B, phase 2; D_C is beyond the paper.
     """
-    weight, slice_px = settings.phase_2.coupling_weight, images_n1hw.shape[-1]
+    gan = phase_2_gan(
+        settings, generator_weights, images_n1hw, labelled_nchw, seed=seed, device=device
+    )
+    schedule = phase_2_schedule(settings, images_n1hw.shape[-1])
+    train(gan, schedule, store=store, watch=watch)
+    return _result(gan, schedule)
+
+
+def phase_2_gan(
+    settings: GanSettings,
+    generator_weights: Mapping[str, Tensor],
+    images_n1hw: Tensor,
+    labelled_nchw: Tensor,
+    *,
+    seed: int,
+    device: str = "cpu",
+) -> Gan:
+    """What phase 2 trains, as it is before the first step; arguments as of `train_phase_2`."""
+    weight = settings.phase_2.coupling_weight
     critics = [_critic(settings, IMAGE, [images_n1hw], _MR, seed_for(seed, IMAGE), device=device)]
     if weight > 0:
         critics.append(_coupling(settings, labelled_nchw, seed, weight, device))
-    generator = load_generator(settings, slice_px, generator_weights)
-    gan = _gan(settings, generator, critics, seed, device)
-    schedule = phase_2_schedule(settings, slice_px)
-    train(gan, schedule, store=store, watch=watch)
-    return _result(gan, schedule)
+    generator = load_generator(settings, images_n1hw.shape[-1], generator_weights)
+    return _gan(settings, generator, critics, seed, device)
 
 
 def train_phase_3(
@@ -185,7 +207,34 @@ def train_phase_3(
     Source: II.B, phase 3. The critics' weights in the loss: paper silent; settings. D_C is beyond
     the paper.
     """
-    phase, slice_px = settings.phase_3, images_n1hw.shape[-1]
+    gan = phase_3_gan(
+        settings,
+        generator_weights,
+        critics_weights,
+        images_n1hw,
+        labelled_nchw,
+        selftaught_nshw,
+        seed=seed,
+        device=device,
+    )
+    schedule = phase_3_schedule(settings, images_n1hw.shape[-1])
+    train(gan, schedule, store=store, watch=watch)
+    return _result(gan, schedule)
+
+
+def phase_3_gan(
+    settings: GanSettings,
+    generator_weights: Mapping[str, Tensor],
+    critics_weights: Mapping[str, Weights],
+    images_n1hw: Tensor,
+    labelled_nchw: Tensor,
+    selftaught_nshw: Tensor,
+    *,
+    seed: int,
+    device: str = "cpu",
+) -> Gan:
+    """What phase 3 trains, as it is before the first step; arguments as of `train_phase_3`."""
+    phase = settings.phase_3
     image = _critic(
         settings, IMAGE, [images_n1hw], _MR, 0, weight=phase.image_weight, device=device
     )
@@ -205,11 +254,8 @@ def train_phase_3(
         if COUPLING in critics_weights:
             coupling.network.load_state_dict(critics_weights[COUPLING])
         critics.append(coupling)
-    generator = load_generator(settings, slice_px, generator_weights)
-    gan = _gan(settings, generator, critics, seed, device)
-    schedule = phase_3_schedule(settings, slice_px)
-    train(gan, schedule, store=store, watch=watch)
-    return _result(gan, schedule)
+    generator = load_generator(settings, images_n1hw.shape[-1], generator_weights)
+    return _gan(settings, generator, critics, seed, device)
 
 
 def _critic(

@@ -8,8 +8,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from torch import Tensor
+
 from gansfer.gan.real_batches import downsample
-from gansfer.gan.schedule import Moment, Schedule
+from gansfer.gan.schedule import Moment, Schedule, Stretch
 from gansfer.gan.skipping import check_skipped, skipped_by_network, skipped_in_words
 from gansfer.gan.steps import Gan, freeze, run_step
 from gansfer.progress import StopRequested, Watch
@@ -41,11 +43,7 @@ def train(gan: Gan, schedule: Schedule, *, store: CheckpointStore, watch: Watch)
             continue
         if step == stretch.first_step and stretch.resets_optimisers:
             reset_optimisers(gan)
-        freeze(gan.generator, stretch.trainable)
-        real_sets = {
-            name: [downsample(source, stretch.px) for source in critic.sources_nchw]
-            for name, critic in gan.critics.items()
-        }
+        real_sets = begin_stretch(gan, stretch)
         while step < end:
             moment = schedule.at(step)
             run_step(gan, moment, real_sets)
@@ -56,6 +54,23 @@ def train(gan: Gan, schedule: Schedule, *, store: CheckpointStore, watch: Watch)
                 watch.record({**gan.records[-1], **_learning_rates(gan)})
                 _refuse_skipping(gan, schedule, moment, step)
             save_if_due(gan, step, store, watch, finished=step == schedule.n_steps)
+
+
+def begin_stretch(gan: Gan, stretch: Stretch) -> dict[str, list[Tensor]]:
+    """Freeze what does not learn in a stretch.
+
+    Args:
+        gan: its generator is changed in place.
+        stretch: the one that begins.
+
+    Returns:
+        By critic, its sets of real slices [N, C, H, H] at the stretch's side, for `run_step`.
+    """
+    freeze(gan.generator, stretch.trainable)
+    return {
+        name: [downsample(source, stretch.px) for source in critic.sources_nchw]
+        for name, critic in gan.critics.items()
+    }
 
 
 def record_is_due(moment: Moment) -> bool:

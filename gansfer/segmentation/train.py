@@ -8,7 +8,7 @@ iteration equals an undisturbed one.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +117,37 @@ def train_segmenter(
         if store.due():
             store.save(run.iteration, run.state())
     return run.result()
+
+
+def training_step(
+    settings: SegmenterSettings, pool: Pool, n_classes: int, *, seed: int, device: str = "cpu"
+) -> Callable[[], None]:
+    """One iteration of a new training: each call draws a batch of segments and learns from it.
+
+    For measuring how long iterations take; a training draws the same segments, more at a time.
+
+    Args:
+        settings: preset and training settings.
+        pool: labelled slices.
+        n_classes: structures + 1.
+        seed: of this training.
+        device: where the network trains.
+
+    Raises:
+        UserError: slices too small, or labels beyond `n_classes`.
+    """
+    settings = settings.model_copy(update={"segments_per_subepoch": settings.batch_segments})
+    place = torch.device(device)
+    source = SegmentSource(
+        settings, PRESETS[settings.preset], pool, None, None, n_classes, seed, place
+    )
+    run = _Run(settings, n_classes, seed, place)
+
+    def step() -> None:
+        patch_b1pp, label_boo, _ = source.subepoch(run.iteration)
+        run.train_batch(patch_b1pp, label_boo, settings.learning_rate)
+
+    return step
 
 
 def learning_rate(settings: SegmenterSettings, preset: Preset, epoch: float) -> float:
