@@ -13,18 +13,19 @@ from gansfer.gan.networks import (
     Generator,
     build_critic,
     build_generator,
+    build_window_critic,
     flops_per_image,
     n_parameters,
 )
 from gansfer.segmentation.presets import PRESETS
 from jobs.checking.estimate import (
-    ASSUMED_FLOPS_PER_S,
-    ASSUMED_STEP_S,
     GpuHours,
+    basis,
+    basis_in_words,
     device_hours,
-    device_of,
     gpu_hours_of,
 )
+from jobs.checking.measurement import Measurement
 from jobs.experiment.cohort_section import PropagationReferences
 from jobs.experiment.memory import n_images, task_memory_gb
 from jobs.experiment.model import Experiment
@@ -36,8 +37,13 @@ from jobs.experiment.resources import STAGES
 _ATLAS_S_A_VOXEL = 9.7 / (60 * 80 * 80)
 
 
-def describe_experiment(plan: Plan) -> dict[str, Any]:
-    """Networks, tasks by stage, memory and estimated device-hours, as plain numbers."""
+def describe_experiment(plan: Plan, measurement: Measurement | None = None) -> dict[str, Any]:
+    """Networks, tasks by stage, memory and estimated device-hours, as plain numbers.
+
+    Args:
+        plan: whose they are.
+        measurement: of a device of the kind that trains; None: its rates are assumed.
+    """
     experiment = plan.experiment
     gan, px = experiment.gan, experiment.slice_px
     n_structures = len(experiment.cohort.structures)
@@ -52,13 +58,17 @@ def describe_experiment(plan: Plan) -> dict[str, Any]:
         name: {"parameters": n_parameters(network), "flops_per_image": flops_per_image(network)}
         for name, network in networks.items()
     }
+    if gan.phase_2.coupling_weight > 0 or gan.phase_3.coupling_weight > 0:
+        sizes["D_C"] = _window_critic_size(experiment)
     preset, tile_px = PRESETS[experiment.segmenter.preset], experiment.segmenter.inference_output_px
     sizes["segmenter"] = {
         "parameters": preset.n_parameters(1 + n_structures),
         "flops_per_image": preset.flops_per_image(px, px, tile_px, 1 + n_structures),
     }
-    hours, device = device_hours(experiment), device_of(experiment)
-    gpu_hours = {stage: gpu_hours_of(plan, plan.of_stage(stage)) for stage in STAGES}
+    hours = device_hours(experiment, measurement)
+    gpu_hours = {
+        stage: gpu_hours_of(plan, plan.of_stage(stage), measurement=measurement) for stage in STAGES
+    }
     memory_gb = task_memory_gb(experiment)
     return {
         "experiment": experiment.name,
@@ -81,11 +91,8 @@ def describe_experiment(plan: Plan) -> dict[str, Any]:
             for stage in STAGES
         },
         "gpu_hours": sum(gpu_hours.values(), GpuHours()).rounded(),
-        "assumed": {
-            "device": device,
-            "flops_per_s": ASSUMED_FLOPS_PER_S[device],
-            "least_step_s": ASSUMED_STEP_S[device],
-        },
+        "precision": gan.precision,
+        **basis(experiment, measurement),
     }
 
 
@@ -110,14 +117,16 @@ def print_description(description: dict[str, Any], console: Console) -> None:
         table.add_row(stage, str(row["tasks"]), f"{row['memory_gb']:.1f}", shown, *gpu)
     console.print(table)
     console.print(GpuHours(**description["gpu_hours"]).shown, highlight=False)
-    assumed = description["assumed"]
-    console.print(
-        f"device-hours assume {assumed['flops_per_s']:.1e} operations a second on one "
-        f"{assumed['device'].replace('_', ' ')} and at least {assumed['least_step_s'] * 1e3:g} ms "
-        "a step; measure one task before you trust them",
-        highlight=False,
-        soft_wrap=True,
-    )
+    said = basis_in_words(description, description["precision"])
+    console.print(said, highlight=False, soft_wrap=True)
+
+
+def _window_critic_size(experiment: Experiment) -> dict[str, int]:
+    """Of D_C, which is not grown and sees full slices alone."""
+    with torch.device("meta"):
+        parameters = n_parameters(build_window_critic(experiment.n_channels))
+    flops = experiment.gan.window_critic_flops(experiment.slice_px, experiment.n_channels)
+    return {"parameters": parameters, "flops_per_image": flops}
 
 
 def _propagation_hours(experiment: Experiment) -> float:

@@ -1,30 +1,25 @@
 """What an experiment costs: expected hours of a device, and GPU-hours at most. Loads without torch.
 
-`gansfer describe` and `gansfer submit` give the same numbers, by the same function.
+`gansfer describe` and `gansfer submit` give the same numbers, by the same function: at the rates
+that `gansfer bench` has measured, or else at assumed ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
-from gansfer.gan_settings import PHASES
-from gansfer.segmentation.presets import PRESETS
-from jobs.experiment.memory import n_images
+from jobs.checking.measurement import Device, Measurement, Speed
+from jobs.checking.work import Kind, work_of
 from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan, Task
 from jobs.experiment.resources import StageName, StageResources
 
-Device = Literal["gpu", "cpu_core"]
 # What one device is assumed to sustain (a GPU: an H100 with TF32 convolutions), and its least step.
 # Eager kernels of 5 to 80 px cost about 10 ms a step on a GPU whatever their size.
 ASSUMED_FLOPS_PER_S: dict[Device, float] = {"gpu": 1.0e14, "cpu_core": 4.0e10}
 ASSUMED_STEP_S: dict[Device, float] = {"gpu": 0.010, "cpu_core": 0.0}
-# A training step against one forward pass of the same network: forward, backward (2x).
-_TRAIN = 3
-# The gradient penalty differentiates through the critic's backward pass.
-_PENALTY = 6
 
 
 @dataclass(frozen=True)
@@ -32,7 +27,7 @@ class GpuHours:
     """GPU-hours of some tasks.
 
     Attributes:
-        expected: at the assumed rate.
+        expected: at the measured rate, or the assumed one.
         at_most: every task uses its whole time limit, once.
     """
 
@@ -52,75 +47,94 @@ class GpuHours:
         return f"{self.expected:,.1f} GPU-hours expected, at most {self.at_most:,.1f} GPU-hours"
 
 
-def gpu_hours_of(plan: Plan, tasks: Sequence[Task], ask: StageResources | None = None) -> GpuHours:
+def gpu_hours_of(
+    plan: Plan,
+    tasks: Sequence[Task],
+    ask: StageResources | None = None,
+    measurement: Measurement | None = None,
+) -> GpuHours:
     """GPU-hours of tasks of one stage.
 
     Args:
         plan: whose tasks they are.
         tasks: of one stage.
         ask: what each asks of the scheduler; None: what the experiment says.
+        measurement: of a device of the kind that trains; None: rates are assumed.
     """
     if not tasks:
         return GpuHours()
     stage = tasks[0].stage
     ask = ask or plan.experiment.stage_resources(stage)
-    hours = device_hours(plan.experiment).get(stage, 0.0)
+    hours = device_hours(plan.experiment, measurement).get(stage, 0.0)
     n_gpus = len(tasks) * ask.gpus
     return GpuHours(n_gpus * hours, n_gpus * ask.time_h)
 
 
 def device_of(experiment: Experiment) -> Device:
-    """What trains: a GPU where one is asked for."""
+    """What trains: what `run.device` says; where that is `auto`, a GPU where one is asked for."""
+    if experiment.run.device != "auto":
+        return "gpu" if experiment.run.device == "cuda" else "cpu_core"
     return "gpu" if experiment.stage_resources("train_gan").gpus else "cpu_core"
 
 
-def device_hours(experiment: Experiment) -> dict[StageName, float]:
-    """Expected hours of one device for one task of each stage whose networks cost the time."""
-    device, segmenter = device_of(experiment), experiment.segmenter
-    preset, n_classes, px = PRESETS[segmenter.preset], experiment.n_channels, experiment.slice_px
-    generator = experiment.gan.generator_flops(px, experiment.n_channels)
-    per_slice = preset.flops_per_image(px, px, segmenter.inference_output_px, n_classes)
-    n_slices = n_images(experiment) * experiment.cohort.roi.shape_zhw[0]
-    segments = segmenter.iterations * segmenter.batch_segments
-    of_segments = (segments, segmenter.batch_segments, preset.flops_per_segment(n_classes))
-    n_drawn = len(PHASES) * experiment.synthesis.slices_per_phase
-    seconds: dict[StageName, float] = {
-        "train_gan": _gan_seconds(experiment, device),
-        "train_segmenter": _seconds(*of_segments, device),
-        "synthesise": n_drawn * generator / ASSUMED_FLOPS_PER_S[device],
-        "segment_cohort": n_slices * per_slice / ASSUMED_FLOPS_PER_S[device],
-    }
-    return {stage: value / 3600 for stage, value in seconds.items()}
+def device_hours(
+    experiment: Experiment, measurement: Measurement | None = None
+) -> dict[StageName, float]:
+    """Expected hours of one device for one task of each stage whose networks cost the time.
+
+    Args:
+        experiment: whose tasks they are.
+        measurement: of the device; None: rates are assumed, of the device that trains.
+    """
+    hours: dict[StageName, float] = {}
+    for work in work_of(experiment):
+        if measurement is None:
+            speed = _assumed_speed(work.kind, device_of(experiment))
+        else:
+            speed = measurement.speed(work.kind, work.side_px)
+        step_s = max(work.flops_a_step / speed.flops_per_s, speed.least_step_s)
+        hours[work.stage] = hours.get(work.stage, 0.0) + work.steps * step_s / 3600
+    return hours
 
 
-def _gan_seconds(experiment: Experiment, device: Device) -> float:
-    """Every step of a GAN's three phases."""
-    gan, px, n_channels = experiment.gan, experiment.slice_px, experiment.n_channels
-    seconds = 0.0
-    for level, side in enumerate(gan.ladder_px(px)):
-        images = gan.at_px(gan.phase_1.stable_images, side, "stable_images")
-        if level:
-            images += gan.at_px(gan.phase_1.fade_images, side, "fade_images")
-        batch = gan.at_px(gan.minibatch, side, "minibatch")
-        flops_g = gan.generator_flops(px, n_channels, level)
-        flops_d = gan.critic_flops(px, n_channels, level)
-        per_image = flops_g + 2 * _TRAIN * flops_d + _PENALTY * flops_d
-        per_image += _TRAIN * (flops_g + flops_d)
-        seconds += _seconds(images, batch, per_image, device)
-    batch = gan.at_px(gan.minibatch, px, "minibatch")
-    flops_g = gan.generator_flops(px, n_channels)
-    image, label = (gan.critic_flops(px, n) for n in (1, n_channels - 1))
-    for phase, critics in ((gan.phase_2, [image]), (gan.phase_3, [image, label])):
-        if phase.coupling_weight > 0:
-            critics.append(gan.window_critic_flops(px, n_channels))
-        per_image = (1 + _TRAIN) * flops_g
-        per_image += sum((2 * _TRAIN + _PENALTY + _TRAIN) * flops for flops in critics)
-        seconds += _seconds(phase.images, batch, per_image, device)
-    return seconds
+def basis(experiment: Experiment, measurement: Measurement | None = None) -> dict[str, Any]:
+    """What the estimate rests on, as plain numbers: `measured`, or else `assumed`."""
+    if measurement is None:
+        device = device_of(experiment)
+        assumed = {
+            "device": device,
+            "flops_per_s": ASSUMED_FLOPS_PER_S[device],
+            "least_step_s": ASSUMED_STEP_S[device],
+        }
+        return {"assumed": assumed}
+    facts = {"device", "name", "host", "date", "experiment", "threads", "precision"}
+    return {"measured": measurement.model_dump(mode="json", include=facts)}
 
 
-def _seconds(images: int, batch: int, flops_an_image: float, device: Device) -> float:
-    """Each step costs at least the device's least step, a critic's and a generator's."""
-    steps = images / batch
-    computed_s = images * flops_an_image / ASSUMED_FLOPS_PER_S[device]
-    return max(computed_s, steps * 2 * ASSUMED_STEP_S[device])
+def basis_in_words(stated: dict[str, Any], precision: str) -> str:
+    """The same as a sentence.
+
+    Args:
+        stated: what `basis` gives.
+        precision: of the experiment's GAN.
+    """
+    if "assumed" in stated:
+        assumed = stated["assumed"]
+        return (
+            f"device-hours assume {assumed['flops_per_s']:.1e} operations a second on one "
+            f"{assumed['device'].replace('_', ' ')} and at least "
+            f"{assumed['least_step_s'] * 1e3:g} ms a step; measure one task before you trust them; "
+            "gansfer bench measures this machine"
+        )
+    measured = stated["measured"]
+    other = "" if measured["precision"] == precision else f", in {measured['precision']}"
+    return (
+        f"device-hours measured on {measured['name']} ({measured['host']}, "
+        f"{measured['date'][:10]}{other}) by gansfer bench"
+    )
+
+
+def _assumed_speed(kind: Kind, device: Device) -> Speed:
+    """A training step costs at least two of the device's least: a critic's and a generator's."""
+    trains = kind not in ("synthesise", "segment_cohort")
+    return Speed(ASSUMED_FLOPS_PER_S[device], 2 * ASSUMED_STEP_S[device] if trains else 0.0)

@@ -1,4 +1,4 @@
-"""The tables of `gansfer status` and `gansfer submit`."""
+"""The tables of `gansfer status` and `gansfer submit`, and what their costs rest on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from gansfer.progress import duration
-from jobs.checking.estimate import GpuHours, gpu_hours_of
+from jobs.checking.estimate import GpuHours, device_of, gpu_hours_of
+from jobs.checking.measurement import Measurement, last_measurement
+from jobs.experiment.model import Experiment
 from jobs.experiment.plan import Plan
 from jobs.slurm.arrays import Array
 from jobs.slurm.status import ExperimentStatus
@@ -26,6 +28,17 @@ def wide_console(*, stderr: bool = False) -> Console:
     """A console that does not squeeze its tables into 80 columns where nobody looks at them."""
     console = Console(stderr=stderr)
     return console if console.is_terminal else Console(stderr=stderr, width=160)
+
+
+def measured_device(experiment: Experiment, storage: Storage) -> Measurement | None:
+    """What `gansfer bench` measured last of the kind of device that trains, or None.
+
+    A file that is none is told of on stderr.
+    """
+    measurement, notes = last_measurement(storage.machines, device_of(experiment))
+    for note in notes:
+        wide_console(stderr=True).print(f"note: {note}", highlight=False, soft_wrap=True)
+    return measurement
 
 
 def status_view(status: ExperimentStatus, plan: Plan, storage: Storage) -> RenderableType:
@@ -55,9 +68,14 @@ def status_view(status: ExperimentStatus, plan: Plan, storage: Storage) -> Rende
     return Group(*parts)
 
 
-def submission_table(plan: Plan, arrays: Sequence[Array], queued: Collection[str]) -> Table:
+def submission_table(
+    plan: Plan,
+    arrays: Sequence[Array],
+    queued: Collection[str],
+    measurement: Measurement | None = None,
+) -> Table:
     """What would be submitted, with what it asks for and what it costs."""
-    total = _gpu_hours(plan, arrays)
+    total = _gpu_hours(plan, arrays, measurement)
     columns = ("stage", "labels", "jobs", "tasks", "queued", "each", "time", "GPU-hours", "at most")
     table = _table(f"{plan.experiment.name}: {total.shown}", columns)
     alike: dict[tuple[str, int | None, float, float], list[Array]] = {}
@@ -66,7 +84,7 @@ def submission_table(plan: Plan, arrays: Sequence[Array], queued: Collection[str
         alike.setdefault(key, []).append(array)
     for (stage, labels, time_h, memory_gb), ones in alike.items():
         ask = ones[0].ask
-        hours = _gpu_hours(plan, ones)
+        hours = _gpu_hours(plan, ones, measurement)
         gpus = f"{ask.gpus} GPU, " if ask.gpus else ""
         table.add_row(
             stage,
@@ -81,8 +99,8 @@ def submission_table(plan: Plan, arrays: Sequence[Array], queued: Collection[str
     return table
 
 
-def _gpu_hours(plan: Plan, arrays: Sequence[Array]) -> GpuHours:
-    of_each = (gpu_hours_of(plan, array.tasks, array.ask) for array in arrays)
+def _gpu_hours(plan: Plan, arrays: Sequence[Array], measurement: Measurement | None) -> GpuHours:
+    of_each = (gpu_hours_of(plan, array.tasks, array.ask, measurement) for array in arrays)
     return sum(of_each, GpuHours())
 
 

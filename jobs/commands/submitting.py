@@ -6,16 +6,18 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 
 import typer
+from rich.console import Console
 
 from gansfer.errors import UserError
+from jobs.checking.estimate import basis, basis_in_words
 from jobs.checking.validation import check_packages, check_sources
-from jobs.commands.status_view import submission_table, wide_console
+from jobs.commands.status_view import measured_device, submission_table, wide_console
 from jobs.experiment.loading import save_experiment
 from jobs.experiment.plan import Plan
 from jobs.experiment.selection import tasks_chosen, with_needs
 from jobs.slurm import scheduler
 from jobs.slurm import submission as submit
-from jobs.slurm.arrays import Scale, arrays_to_submit, jobs_before
+from jobs.slurm.arrays import Array, Scale, arrays_to_submit, jobs_before
 from jobs.slurm.job_record import JobRecord
 from jobs.slurm.partitions import check_partitions
 from jobs.slurm.submitted_jobs import SubmittedJobs, look_up
@@ -166,8 +168,7 @@ def confirm_and_submit(
         return
     arrays = arrays_to_submit(plan, wanted, submit.array_size(plan.experiment), scale)
     check_partitions(plan.experiment, dict.fromkeys(array.stage for array in arrays))
-    console = wide_console()
-    console.print(submission_table(plan, arrays, set(job_of)))
+    _show(plan, storage, arrays, job_of, wide_console())
     if not yes:
         typer.confirm(
             f"submit {len(wanted)} tasks in {len(arrays)} jobs, into {storage.root}?", abort=True
@@ -185,6 +186,21 @@ def confirm_and_submit(
         )
         raise typer.Exit(130) from None
     typer.echo(f"watch it with: gansfer status {storage.root}")
+
+
+def _show(
+    plan: Plan,
+    storage: Storage,
+    arrays: Sequence[Array],
+    job_of: Mapping[str, str],
+    console: Console,
+) -> None:
+    """What would be submitted and its GPU-hours, by what was measured of a GPU, if anything was."""
+    measurement = measured_device(plan.experiment, storage)
+    console.print(submission_table(plan, arrays, set(job_of), measurement))
+    if measurement is not None:
+        said = basis_in_words(basis(plan.experiment, measurement), plan.experiment.gan.precision)
+        console.print(said, highlight=False, soft_wrap=True)
 
 
 def _without_unlisted(
@@ -247,7 +263,7 @@ def print_scripts(
         return
     arrays = arrays_to_submit(plan, wanted, submit.array_size(plan.experiment), scale)
     check_partitions(plan.experiment, dict.fromkeys(array.stage for array in arrays))
-    wide_console(stderr=True).print(submission_table(plan, arrays, set(job_of)))
+    _show(plan, storage, arrays, job_of, wide_console(stderr=True))
     first = 1 + max(map(int, job_of.values()), default=0)
     for number, array in enumerate(arrays, start=first):
         after = jobs_before(array.tasks, plan, job_of)

@@ -63,6 +63,11 @@ class Storage:
         """Digest of the container image used last, and by what to know that it is still that."""
         return self.root / "image.json"
 
+    @property
+    def machines(self) -> Path:
+        """Folder of what `gansfer bench` has measured; all experiments of a storage share it."""
+        return self.root.parent / "machines"
+
     def folder(self, task: Task) -> Path:
         """Folder of all the task's products."""
         return self.root.joinpath(_FOLDERS[task.stage], *task.cell.parts)
