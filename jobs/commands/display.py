@@ -1,8 +1,9 @@
-"""Progress of a local run: bars on a terminal, plain lines in a log."""
+"""Progress of a local run, or of one piece of work: bars on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -122,3 +123,48 @@ class Display:
                     highlight=False,
                     soft_wrap=True,
                 )
+
+
+class OneBar:
+    """Shows one piece of work; a `gansfer.progress.Watch`, and a context manager."""
+
+    def __init__(self, console: Console, what: str) -> None:
+        self.console, self.what = console, what
+        self._said_at_s = time.monotonic()
+        self._progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=30),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            transient=True,
+        )
+        self._bar = self._progress.add_task(what, total=None, note="")
+
+    def __enter__(self) -> OneBar:
+        if self.console.is_terminal:
+            self._progress.start()
+        else:
+            self.console.print(self.what, highlight=False, soft_wrap=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.console.is_terminal:
+            self._progress.stop()
+
+    def report(self, done: int, total: int, unit: str, note: str = "") -> None:
+        """Show how far it is; in a log now and then."""
+        self._progress.update(self._bar, completed=done, total=total, note=note)
+        now = time.monotonic()
+        if not self.console.is_terminal and now - self._said_at_s >= _PLAIN_EVERY_S:
+            self._said_at_s = now
+            self.console.print(
+                f"{self.what}: {done} of {total} {unit}, {note}", highlight=False, soft_wrap=True
+            )
+
+    def stopping(self) -> bool:
+        """Ctrl-C ends it at once: there is nothing to save."""
+        return False
+
+    def record(self, values: Mapping[str, object]) -> None:
+        """What it measures is shown when it is done."""

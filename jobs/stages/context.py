@@ -19,6 +19,25 @@ from jobs.store.storage import Storage
 from jobs.store.task_files import TaskFiles
 
 
+def chosen_device(asked: str) -> str:
+    """Where the networks of a task run on this machine: `cpu` or `cuda`.
+
+    Args:
+        asked: `run.device` of the experiment; `auto`: CUDA where there is one.
+
+    Raises:
+        UserError: CUDA is asked for and there is none.
+    """
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "run.device is cuda, but this machine has no CUDA device that torch can use; "
+            "set it to auto or cpu, or ask for a GPU (resources.<stage>.gpus, container.nv)"
+        )
+    device = "cpu" if asked == "cpu" or not torch.cuda.is_available() else "cuda"
+    torch.backends.cudnn.benchmark = device == "cuda"  # shapes stay the same for long
+    return device
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a stage has made.
@@ -74,15 +93,7 @@ class Context:
         """
         if DEFAULT_RESOURCES[self.task.stage].gpus == 0:
             return "cpu"  # a stage without anything for a GPU to do
-        asked = self.experiment.run.device
-        if asked == "cuda" and not torch.cuda.is_available():
-            raise UserError(
-                "run.device is cuda, but this machine has no CUDA device that torch can use; "
-                "set it to auto or cpu, or ask for a GPU (resources.<stage>.gpus, container.nv)"
-            )
-        device = "cpu" if asked == "cpu" or not torch.cuda.is_available() else "cuda"
-        torch.backends.cudnn.benchmark = device == "cuda"  # shapes stay the same for long
-        return device
+        return chosen_device(self.experiment.run.device)
 
     def seed_for(self, *what: str | int) -> int:
         """A seed by the task's identity, and by what is drawn."""
