@@ -89,7 +89,7 @@ def test_the_papers_plan_needs_no_data(gansfer: Gansfer, tmp_path: Path) -> None
     assert not (tmp_path / "storage").exists()
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "validate", "describe", "aggregate"])
+@pytest.mark.parametrize("command", ["run", "plan", "validate", "describe", "bench", "aggregate"])
 def test_a_users_mistake_is_one_line_and_exit_code_2(
     tmp_path: Path, gansfer: Gansfer, command: str
 ) -> None:
@@ -167,6 +167,7 @@ def test_a_report_of_nothing_says_so_and_ends_with_3(tmp_path: Path, gansfer: Ga
     "arguments",
     [
         ("describe", "CONFIG"),
+        ("bench", "CONFIG"),
         ("aggregate", "CONFIG"),
         ("inspect", "FOLDER"),
         ("export", "CONFIG", "--cell", "fold-0/labels-01", "--out", "FOLDER"),
@@ -383,7 +384,8 @@ def test_what_is_set_for_a_run_is_in_its_folders_experiment(
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "plan", "validate", "describe", "aggregate", "submit", "status", "retry"]
+    "command",
+    ["run", "plan", "validate", "describe", "bench", "aggregate", "submit", "status", "retry"],
 )
 def test_a_mistyped_setting_is_refused_by_every_command(
     tmp_path: Path, gansfer: Gansfer, command: str
