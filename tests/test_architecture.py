@@ -120,7 +120,7 @@ CALLS: dict[str, set[str]] = {
         "training",
     },
     "jobs/worker": set(),
-    "jobs/checking": {"cohort", "drawing", "gan", "segmentation"},
+    "jobs/checking": {"cohort", "drawing", "gan", "segmentation", "training"},
     "jobs/starting": {"readers", "readers/files"},
     "jobs/slurm": set(),
     "jobs/application": {

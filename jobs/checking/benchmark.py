@@ -43,6 +43,7 @@ from gansfer.segmentation.deepmedic import build
 from gansfer.segmentation.patches import Pool
 from gansfer.segmentation.predict import segment_slices
 from gansfer.segmentation.train import training_step
+from gansfer.training.precision import settled_precision
 from jobs.checking.estimate import ASSUMED_FLOPS_PER_S
 from jobs.checking.measurement import Device, MeasuredPiece, Measurement
 from jobs.checking.work import SEGMENTED_AT_ONCE, Kind, Work, piece_name, work_of
@@ -108,7 +109,7 @@ def measure_machine(experiment: Experiment, *, budget_s: float, watch: Watch) ->
         torch=torch.__version__,
         python=platform.python_version(),
         threads=experiment.run.threads,
-        precision=experiment.gan.precision,
+        precision=settled_precision(experiment.gan.precision, device),
         matmul_gflop_per_s={
             precision: product_gflop / median(times_s[_product_name(precision)])
             for precision in products

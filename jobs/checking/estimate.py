@@ -127,7 +127,8 @@ def basis_in_words(stated: dict[str, Any], precision: str) -> str:
             "gansfer bench measures this machine"
         )
     measured = stated["measured"]
-    other = "" if measured["precision"] == precision else f", in {measured['precision']}"
+    as_asked = precision in ("auto", measured["precision"])
+    other = "" if as_asked else f", in {measured['precision']}"
     return (
         f"device-hours measured on {measured['name']} ({measured['host']}, "
         f"{measured['date'][:10]}{other}) by gansfer bench"
