@@ -102,7 +102,7 @@ class GanSettings(Settings):
     labelled_copies: CountOrZero = Field(
         0,
         description="deformed copies of each labelled slice, as section augmentation says, that "
-        "phase 1, D_S and D_C learn from beside it; beyond the paper",
+        "D_S and D_C know beside it; beyond the paper",
     )
     phase_1: Phase1Settings = Field(
         Phase1Settings(), description="the whole GAN learns the labelled slices"

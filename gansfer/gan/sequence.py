@@ -42,6 +42,7 @@ class RunPhase(Protocol):
 def train_in_phases(
     settings: GanSettings,
     labelled_kchw: Tensor,
+    known_kchw: Tensor,
     images_k1hw: Tensor,
     run: RunPhase,
     selftaught: Callable[[Weights], Tensor],
@@ -50,8 +51,9 @@ def train_in_phases(
 
     Args:
         settings: the GAN's settings.
-        labelled_kchw: [K, C, H, W] encoded labelled slices; phase 1 learns from them, and so do
-            D_S of phase 3 and, if there is one, D_C of phases 2 and 3.
+        labelled_kchw: [K, C, H, W] encoded labelled slices; phase 1 learns from them.
+        known_kchw: [K, C, H, W] the same, perhaps with deformed copies: what D_S of phase 3 and,
+            if there is one, D_C of phases 2 and 3 know of labels.
         images_k1hw: [K, 1, H, W] encoded slices of the unlabelled pool, for phases 2 and 3.
         run: called once for each phase, in order.
         selftaught: gives the structures' channels that a generator teaches itself with; asked for
@@ -64,7 +66,7 @@ def train_in_phases(
     weights_1 = run(1, first)
 
     def second(**how: Any) -> PhaseResult:
-        return train_phase_2(settings, weights_1.generator, images_k1hw, labelled_kchw, **how)
+        return train_phase_2(settings, weights_1.generator, images_k1hw, known_kchw, **how)
 
     weights_2 = run(2, second)
 
@@ -74,7 +76,7 @@ def train_in_phases(
             weights_2.generator,
             weights_2.critics,
             images_k1hw,
-            labelled_kchw,
+            known_kchw,
             selftaught(weights_2.generator),
             **how,
         )

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors.torch import load, load_file, save_file
 
@@ -76,18 +77,19 @@ def train_gan(context: Context) -> Outcome:
     structures, encoding = data.cohort.structures, context.experiment.cohort.encoding
     code = fit_group_code(data.group, data.pool_images_mzhw, structures, encoding)
     write_json(context.files.code, code.to_dict())
-    labelled_kchw, n_clipped_c = _taught(context, data).encoded(code)
+    labelled_kchw, n_clipped_c = data.group.encoded(code)
     labelling = cell_labelling(context, data, code)
-    no_ingredient = {"phase_1", "phase_2", "phase_3", "max_skipped_fraction"}
-    if gan.labelled_copies == 0:  # as phases were kept before there were copies
-        no_ingredient.add("labelled_copies")
+    no_ingredient = {"phase_1", "phase_2", "phase_3", "max_skipped_fraction", "labelled_copies"}
     networks = gan.model_dump(mode="json", exclude=no_ingredient)
-    others = {key: kept for key, kept in context.task.settings.items() if key != "gan"}
+    of_copies = {"gan", "augmentation"}
+    others = {key: kept for key, kept in context.task.settings.items() if key not in of_copies}
     cohort_digest = context.storage.digest(context.plan.by_id["prepare"])
     basis: list[Any] = [others, networks, cohort_digest]
     settings = {1: gan.phase_1, 2: gan.phase_2, 3: gan.phase_3}
 
     def run(phase: int, train: Callable[..., PhaseResult]) -> PhaseWeights:
+        if phase == 2 and gan.labelled_copies > 0:
+            basis.append([gan.labelled_copies, context.task.settings["augmentation"]])
         basis.append(settings[phase].model_dump(mode="json"))
         identity = hashlib.sha256(json.dumps([context.task.id, *basis]).encode()).hexdigest()
         store = checkpoints(context, f"phase-{phase}", identity)
@@ -108,6 +110,7 @@ def train_gan(context: Context) -> Outcome:
     train_in_phases(
         gan,
         torch.from_numpy(labelled_kchw),
+        _with_copies(context, data, code, labelled_kchw),
         torch.from_numpy(code.encode_images(data.pool_images_mzhw)),
         run,
         lambda weights: _selftaught(context, weights),
@@ -131,20 +134,23 @@ def train_gan(context: Context) -> Outcome:
     return Outcome(products, facts, context.files.relative(*pictures))
 
 
-def _taught(context: Context, data: TrainingData) -> LabelledVolumes:
-    """What the critics know of labels: the group, and deformed copies where settings ask for it."""
-    group, n_copies = data.group, context.experiment.gan.labelled_copies
+def _with_copies(
+    context: Context, data: TrainingData, code: ChannelCode, labelled_kchw: npt.NDArray[np.float32]
+) -> torch.Tensor:
+    """What D_S and D_C know: the group's slices and, where settings ask for it, deformed ones."""
+    n_copies = context.experiment.gan.labelled_copies
     if n_copies == 0:
-        return group
+        return torch.from_numpy(labelled_kchw)
     images_nzhw, labels_nzhw = with_deformed_copies(
-        group.image_nzhw,
-        group.label_nzhw,
+        data.group.image_nzhw,
+        data.group.label_nzhw,
         n_copies,
         context.experiment.augmentation,
         data.cohort.spacing_zhw_mm[1],
         context.seed_for("labelled copies"),
     )
-    return LabelledVolumes(images_nzhw, labels_nzhw, np.tile(group.white_matter_n, 1 + n_copies))
+    white_n = np.tile(data.group.white_matter_n, 1 + n_copies)
+    return torch.from_numpy(LabelledVolumes(images_nzhw, labels_nzhw, white_n).encoded(code)[0])
 
 
 def _selftaught(context: Context, generator_weights: Weights) -> torch.Tensor:

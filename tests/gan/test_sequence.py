@@ -40,12 +40,13 @@ def given(monkeypatch: pytest.MonkeyPatch) -> dict[int, tuple[Any, ...]]:
     return seen
 
 
-def slices() -> tuple[Tensor, Tensor]:
-    """The labelled slices of three subjects, and those of the pool."""
+def slices() -> tuple[Tensor, Tensor, Tensor]:
+    """The labelled slices of three subjects, these and their mirror images, and the pool's."""
     cell = cell_of_three()
-    labelled_kchw, _ = cell.group.encoded(EIGHTH_CODE)
+    labelled_kchw = torch.from_numpy(cell.group.encoded(EIGHTH_CODE)[0])
     pool_k1hw = EIGHTH_CODE.encode_images(cell.pool_images_mzhw)
-    return torch.from_numpy(labelled_kchw), torch.from_numpy(pool_k1hw)
+    known_kchw = torch.cat([labelled_kchw, labelled_kchw.flip(3)])
+    return labelled_kchw, known_kchw, torch.from_numpy(pool_k1hw)
 
 
 def train(kept: dict[int, PhaseWeights] | None = None) -> list[Any]:
@@ -79,22 +80,22 @@ def test_phase_2_begins_with_phase_1s_generator_and_sees_the_pool(
     given: dict[int, tuple[Any, ...]],
 ) -> None:
     train()
-    _, generator, images_k1hw, labelled_kchw, _ = given[2]
+    _, generator, images_k1hw, known_kchw, _ = given[2]
     assert int(generator["of"]) == 1
-    assert torch.equal(images_k1hw, slices()[1])
-    assert torch.equal(labelled_kchw, slices()[0])
+    assert torch.equal(images_k1hw, slices()[2])
+    assert torch.equal(known_kchw, slices()[1])
 
 
 def test_the_generator_of_phase_2_teaches_phase_3(given: dict[int, tuple[Any, ...]]) -> None:
     assert train() == [2]
-    _, generator, critics, images_k1hw, labelled_kchw, selftaught_kshw, _ = given[3]
+    _, generator, critics, images_k1hw, known_kchw, selftaught_kshw, _ = given[3]
     assert int(generator["of"]) == 2
     assert {name: int(weights["of"]) for name, weights in critics.items()} == {
         "image": 12,
         "coupling": 12,
     }
-    assert torch.equal(images_k1hw, slices()[1])
-    assert torch.equal(labelled_kchw, slices()[0])
+    assert torch.equal(images_k1hw, slices()[2])
+    assert torch.equal(known_kchw, slices()[1])
     assert (selftaught_kshw == 2).all()
 
 

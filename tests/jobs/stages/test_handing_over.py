@@ -163,8 +163,10 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
 ) -> None:
     cell, given = cell_of_three(("A", "C")), dict[str, Any]()
 
-    def in_phases(settings: object, labelled: Any, images: Any, run: Any, teach: Any) -> None:
-        given.update(labelled=labelled.numpy(), images=images.numpy())
+    def in_phases(
+        settings: object, labelled: Any, known: Any, images: Any, run: Any, teach: Any
+    ) -> None:
+        given.update(labelled=labelled.numpy(), known=known.numpy(), images=images.numpy())
         given["kept"] = [run(phase, None).generator for phase in (1, 2, 3)]
         drawn = context.files.phase(2).selftaught  # as `teach` leaves it
         drawn.parent.mkdir(parents=True, exist_ok=True)
@@ -192,9 +194,13 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
     )
     assert code.gain_c[0] == pytest.approx(2 / np.ptp(percentiles), rel=1e-5)
 
+    assert np.array_equal(given["known"], given["labelled"])
+
     # Deformed copies are encoded with the code of the group itself, each by its white matter.
+    kept = given["kept"]
     context.experiment.gan = context.experiment.gan.model_copy(update={"labelled_copies": 2})
     context.experiment.augmentation = AugmentationSettings()
+    context.task.settings["augmentation"] = {"scale_sd": 0.05}
     context.seed_for = lambda *what: 7
     train_gan.train_gan(context)
     group = cell.group
@@ -207,7 +213,10 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
         7,
     )
     encoded, _ = code.encode(images, labels, np.concatenate([group.white_matter_n] * 3))
-    assert np.array_equal(given["labelled"], encoded)
+    assert np.array_equal(given["known"], encoded)
+    assert np.array_equal(given["labelled"], cell.group.encoded(code)[0])  # phase 1 has no copies
+    changed = [now != before for now, before in zip(given["kept"], kept, strict=True)]
+    assert changed == [False, True, True]
 
 
 def test_a_segmenter_is_given_the_pools_of_its_arm(
