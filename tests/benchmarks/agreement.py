@@ -14,7 +14,6 @@ COHORT: the built-in cohort, where true labels and labels shifted by two pixels 
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from gansfer.cohort.shards import Cohort
 from gansfer.settings import SegmenterSettings
 from gansfer.synthesis.synthetic_sets import read_synthetic
 from jobs.experiment.loading import load_experiment
+from tests.benchmarks.arguments import existing, parser_of, prepared_cohort
 from tests.benchmarks.prepared import (
     SEGMENTER,
     Images,
@@ -116,11 +116,11 @@ def files_of(given: Sequence[Path]) -> list[Path]:
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Judged]:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cohort", type=Path, nargs="?")
-    parser.add_argument("synthetic", type=Path, nargs="*")
+    parser = parser_of(__doc__)
+    parser.add_argument("cohort", type=prepared_cohort, nargs="?")
+    parser.add_argument("synthetic", type=existing, nargs="*")
     parser.add_argument("--judge", type=Path)
-    parser.add_argument("--config", type=Path, help="its segmenter, but eight epochs")
+    parser.add_argument("--config", type=existing, help="its segmenter, but eight epochs")
     parser.add_argument("--iterations", type=int, help="of the judge, for a quick look")
     asked = parser.parse_args(arguments)
     segmenter = SEGMENTER if asked.config is None else load_experiment(asked.config).segmenter

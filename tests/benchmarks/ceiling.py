@@ -16,7 +16,6 @@ nothing; `--set` changes single encoding and synthesis settings (slice_numbers_f
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from gansfer.synthesis.calibration import fitted_rule
 from gansfer.synthesis.neighbours import nearest_slice_number
 from gansfer.synthesis.postprocess import postprocess, structure_masks
 from jobs.experiment.loading import load_experiment
+from tests.benchmarks.arguments import existing, parser_of, prepared_cohort
 from tests.benchmarks.prepared import (
     SEGMENTER,
     Images,
@@ -238,8 +238,8 @@ def print_shares(results: dict[str, dict[str, float]]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cohort", type=Path, nargs="?")
+    parser = parser_of(__doc__)
+    parser.add_argument("cohort", type=prepared_cohort, nargs="?")
     parser.add_argument("--labels", type=int, default=1)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--fold", type=int, default=0)
@@ -247,7 +247,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     parser.add_argument("--split", type=int, default=1)
     parser.add_argument("--ratio", type=float, default=2.0)
     parser.add_argument("--arms", nargs="+", default=list(ARMS))
-    parser.add_argument("--config", type=Path, help="its encoding, synthesis and segmenter")
+    parser.add_argument("--config", type=existing, help="its encoding, synthesis and segmenter")
     parser.add_argument("--set", action="append", default=[], dest="changes")
     parser.add_argument("--labels-only", action="store_true")
     parser.add_argument("--iterations", type=int, help="of a segmenter, for a quick look")

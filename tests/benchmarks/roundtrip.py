@@ -13,7 +13,6 @@ level_percentile=null).
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from gansfer.structures import PAPER_STRUCTURES
 from gansfer.subjects import RawSubject
 from gansfer.synthesis.calibration import fitted_rule, structure_dsc
 from gansfer.synthesis.postprocess import PostprocessSteps, postprocess_steps, structure_masks
+from tests.benchmarks.arguments import existing, parser_of
 from tests.benchmarks.prepared import chosen_settings
 
 STEPS = {
@@ -141,12 +141,12 @@ def _pixels(label_khw: Labels) -> npt.NDArray[np.float64]:
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, npt.NDArray[np.float64]]:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("challenge", type=Path, nargs="?")
+    parser = parser_of(__doc__)
+    parser.add_argument("challenge", type=existing, nargs="?")
     parser.add_argument("--voxel", type=float, default=2.0)
     parser.add_argument("--subjects", type=int, default=30)
     parser.add_argument("--group", type=int, default=1)
-    parser.add_argument("--config", type=Path)
+    parser.add_argument("--config", type=existing)
     parser.add_argument("--set", action="append", default=[], dest="changes")
     asked = parser.parse_args(arguments)
     encoding, synthesis = chosen_settings(asked.config, asked.changes)
