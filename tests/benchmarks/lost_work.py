@@ -1,34 +1,49 @@
 """How much work does a kill without warning cost?
 
-    python tests/benchmarks/lost_work.py CONFIG [--kills 10] [--checkpoint-every-s 5]
+    python -m tests.benchmarks.lost_work CONFIG [--kills 10] [--checkpoint-every-s 5]
+                                                [--after-s 2 20]
 
-Runs CONFIG's stages up to its first GAN and its first segmenter, and kills those two with SIGKILL
-at random moments, again and again, until they are done or --kills are used up. Printed for each:
-at what image or iteration it was killed, where the next attempt began, and how many seconds of
-work were done twice. Wanted: at most checkpoint_every_s, and a step.
+Runs CONFIG's stages up to its first GAN and its first segmenter, and kills each with SIGKILL
+at random moments, --after-s seconds after its first step, again and again, until it is done or
+--kills are used up. Printed for each: at what image or iteration it was killed, where the next
+attempt began, and how many seconds of work were done twice. Wanted: at most checkpoint_every_s, and
+a step.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from unittest.mock import patch
 
 from jobs.experiment.loading import load_experiment, save_experiment
 from jobs.experiment.plan import Task, make_plan
 from jobs.store.storage import Storage
+from jobs.worker.run import run_task
+from tests.benchmarks.arguments import count, existing, parser_of
 
 _WORK = """
 import sys
 from jobs.worker.run import run_task
 sys.exit(run_task(sys.argv[1], sys.argv[2], heartbeat_every_s=0.1))
 """
+
+
+@dataclass(frozen=True)
+class Kill:
+    """A kill and what it cost: both ends are a phase or unit and how far it was."""
+
+    killed_at: tuple[str, int]
+    went_on_from: tuple[str, int]
+    lost_s: float
 
 
 def started(storage: Storage, task: Task) -> subprocess.Popen[bytes]:
@@ -44,7 +59,8 @@ def progress(storage: Storage, task: Task, pid: int) -> tuple[str, int] | None:
     found = state.get("progress")
     if state.get("pid") != pid or found is None:
         return None
-    return str(found["note"]).split(",")[0] or str(found["unit"]), int(found["done"])
+    phase = str(found["note"]).split(",")[0]
+    return phase if phase.startswith("phase") else str(found["unit"]), int(found["done"])
 
 
 def killed(storage: Storage, task: Task, after_s: float) -> list[tuple[float, tuple[str, int]]]:
@@ -57,54 +73,90 @@ def killed(storage: Storage, task: Task, after_s: float) -> list[tuple[float, tu
             seen.append((time.monotonic(), now))
         time.sleep(0.05)
     worker.kill()
-    worker.wait()
+    check(storage, task, worker.wait())
     return seen
 
 
-def measure(storage: Storage, task: Task, n_kills: int, random_s: random.Random) -> None:
-    """Kill and go on; print what each kill has cost."""
-    lost_s: list[float] = []
+def check(storage: Storage, task: Task, code: int) -> None:
+    """Give up where a worker ended by itself and the task is not done: nothing was measured."""
+    if code not in (0, -signal.SIGKILL):
+        reason = (storage.read_state(task) or {}).get("reason", "it left no reason")
+        raise SystemExit(f"{task.id}: exit code {code}: {reason}")
+
+
+def measure(
+    storage: Storage, task: Task, n_kills: int, after_s: tuple[float, float], seed: int
+) -> list[Kill]:
+    """Kill and go on; print and give what each kill has cost."""
+    random_s = random.Random(seed)
+    kills: list[Kill] = []
     before: list[tuple[float, tuple[str, int]]] = []
-    for _ in range(n_kills + 1):
-        seen = killed(storage, task, random_s.uniform(2, 20))
+    known: set[str] = set()
+    for n in range(n_kills + 1):
+        # Of the last attempt only its beginning counts.
+        seen = killed(storage, task, random_s.uniform(*after_s) if n < n_kills else 0.0)
         if before and seen:
-            (where, reached), (place, began) = before[-1][1], seen[0][1]
-            again = [at for at, (note, done) in before if note == place and done >= began]
-            lost_s.append(before[-1][0] - again[0] if again else 0.0)
+            kills.append(Kill(before[-1][1], seen[0][1], lost_s(before, seen[0][1], known)))
+            (where, reached), (place, began) = kills[-1].killed_at, kills[-1].went_on_from
             print(
                 f"{task.stage}: killed at {where} {reached}, went on from {place} {began}: "
-                f"{lost_s[-1]:.1f} s done twice",
+                f"{kills[-1].lost_s:.1f} s done twice",
                 flush=True,
             )
+        known |= {note for _, (note, _) in seen}
         before = seen
         if (storage.read_state(task) or {}).get("state") == "done":
             break
-    print(f"{task.stage}: {len(lost_s)} kills, at most {max(lost_s, default=0.0):.1f} s lost")
+    most_s = max((one.lost_s for one in kills), default=0.0)
+    print(f"{task.stage}: {len(kills)} kills, at most {most_s:.1f} s lost")
+    return kills
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--kills", type=int, default=10)
+def lost_s(
+    before: list[tuple[float, tuple[str, int]]], went_on_from: tuple[str, int], known: set[str]
+) -> float:
+    """Seconds of the killed attempt after it was where the next one went on from.
+
+    Args:
+        before: what was seen of the killed attempt.
+        went_on_from: where the next one was first seen.
+        known: the phases or units seen in any attempt so far.
+    """
+    place, began = went_on_from
+    end_s = before[-1][0]
+    again = [at_s for at_s, (note, done) in before if note == place and done >= began]
+    if again:
+        return end_s - again[0]
+    is_earlier = place in known - {note for _, (note, _) in before}
+    return end_s - before[0][0] if is_earlier else 0.0
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, list[Kill]]:
+    """Measure, print, and give the kills of each stage."""
+    parser = parser_of(__doc__)
+    parser.add_argument("config", type=existing)
+    parser.add_argument("--kills", type=count, default=10)
     parser.add_argument("--checkpoint-every-s", type=float, default=5.0)
+    parser.add_argument("--after-s", type=float, nargs=2, default=[2.0, 20.0])
     parser.add_argument("--seed", type=int, default=0)
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
-        os.environ["GANSFER_STORAGE"] = name
-        experiment = load_experiment(chosen.config)
+        with patch.dict(os.environ, GANSFER_STORAGE=name):
+            experiment = load_experiment(chosen.config)
         run = experiment.run.model_copy(update={"checkpoint_every_s": chosen.checkpoint_every_s})
         experiment = experiment.model_copy(update={"run": run, "storage": name})
         plan, storage = make_plan(experiment), Storage(experiment)
         save_experiment(experiment, storage.experiment_file)
         print(json.dumps({"checkpoint_every_s": run.checkpoint_every_s, "seed": chosen.seed}))
         (prepare,) = plan.of_stage("prepare")
-        started(storage, prepare).wait()
+        check(storage, prepare, run_task(str(storage.experiment_file), prepare.id))
+        kills = {}
         for stage in ("train_gan", "train_segmenter"):
             task = next(
                 t for t in plan.of_stage(stage) if t.cell.arm is None or not t.cell.arm.phases
             )
-            measure(storage, task, chosen.kills, random.Random(chosen.seed))
+            kills[stage] = measure(storage, task, chosen.kills, tuple(chosen.after_s), chosen.seed)
+    return kills
 
 
 if __name__ == "__main__":
