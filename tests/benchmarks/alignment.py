@@ -1,6 +1,6 @@
 """How good is our alignment? Majority vote of the other subjects' labels after affine alignment.
 
-    python tests/benchmarks/alignment.py COHORT [--voxel-mm 1] [--pool 40] [--template-only]
+    python -m tests.benchmarks.alignment COHORT [--voxel-mm 1] [--pool 40] [--template-only]
 
 COHORT is a folder with OASIS-1's discs and table, the challenge's folder and, for --pool, the true
 labels of a simulated cohort in truth/labels. What was measured on such a cohort with another
@@ -11,8 +11,8 @@ ends at the pool's mean, and not, as in the stage `prepare`, at the same person'
 
 from __future__ import annotations
 
-import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,14 @@ from gansfer.readers.oasis import OasisSource
 from gansfer.readers.references import ReferenceFolder
 from gansfer.settings import RoiSettings
 from gansfer.structures import PAPER_STRUCTURES
+from tests.benchmarks.arguments import (
+    CHALLENGE_NAME,
+    TABLE_NAME,
+    count_or_zero,
+    parser_of,
+    raw_cohort,
+)
+from tests.benchmarks.prepared import dice
 
 LabelMaps = npt.NDArray[np.uint8]
 
@@ -39,8 +47,8 @@ def open_cohort(folder: Path) -> CombinedSource:
             truth, PAPER_STRUCTURES, "neuromorphometrics", "{id}_labels.nii.gz"
         )
     return CombinedSource(
-        OasisSource(folder, folder / "oasis_cross-sectional.csv"),
-        ChallengeSource(folder / "MICCAI-2012-Multi-Atlas-Challenge-Data", PAPER_STRUCTURES),
+        OasisSource(folder, folder / TABLE_NAME),
+        ChallengeSource(folder / CHALLENGE_NAME, PAPER_STRUCTURES),
         references,
     )
 
@@ -81,37 +89,45 @@ def majority(label_nzhw: LabelMaps) -> LabelMaps:
     return votes.argmax(axis=0).astype(np.uint8)
 
 
-def dice(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    """Twice the overlap over the sum of both."""
-    return float(2 * np.count_nonzero(one & other) / (one.sum() + other.sum()))
-
-
-def report(name: str, found: LabelMaps, wanted: LabelMaps, age_years: npt.NDArray) -> None:
-    """Print overall DSC, that of the over 50, and each structure's."""
-    pairs = list(zip(found, wanted, strict=True))
-    overall = np.array([dice(a > 0, b > 0) for a, b in pairs])
-    print(f"{name}, n={len(pairs)}: overall {overall.mean():.4f}", end="")
+def report(
+    name: str, found: LabelMaps, wanted: LabelMaps, age_years: npt.NDArray
+) -> dict[str, float]:
+    """Print and give overall DSC, that of the over 50, and each structure's."""
+    each = np.array([dice(a, b, len(PAPER_STRUCTURES)) for a, b in zip(found, wanted, strict=True)])
+    overall, *means = each.mean(axis=0)
+    result = {"overall": float(overall)}
+    print(f"{name}, n={len(each)}: overall {overall:.4f}", end="")
     if (age_years > 50).any():
-        print(f", over 50 {overall[age_years > 50].mean():.4f} (n={(age_years > 50).sum()})")
-    for k, structure in enumerate(PAPER_STRUCTURES):
-        print(f"  {structure} {np.mean([dice(a == k + 1, b == k + 1) for a, b in pairs]):.3f}")
+        result["over 50"] = float(each[age_years > 50, 0].mean())
+        print(f", over 50 {result['over 50']:.4f} (n={(age_years > 50).sum()})", end="")
+    print()
+    for structure, mean in zip(PAPER_STRUCTURES, means, strict=True):
+        result[structure] = float(mean)
+        print(f"  {structure} {mean:.3f}")
+    return result
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cohort", type=Path)
+def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
+    """Measure, print, and give the DSC of each group of subjects."""
+    parser = parser_of(__doc__)
+    parser.add_argument("cohort", type=raw_cohort)
     parser.add_argument("--voxel-mm", type=float, default=1.0)
-    parser.add_argument("--pool", type=int, default=0, help="how many pool images to measure")
+    parser.add_argument(
+        "--pool", type=count_or_zero, default=0, help="how many pool images to measure"
+    )
     parser.add_argument("--template-only", action="store_true")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(arguments)
+    if chosen.pool and not (chosen.cohort / "truth" / "labels").is_dir():
+        parser.error(f"--pool needs {chosen.cohort / 'truth' / 'labels'}")
     source = open_cohort(chosen.cohort)
     roi = RoiSettings(voxel_mm=chosen.voxel_mm)
     prepared = align_labelled(source, roi, template_only=chosen.template_only)
     label_nzhw = np.stack([one.label_zhw for one in prepared if one.label_zhw is not None])
     others = [majority(np.delete(label_nzhw, n, axis=0)) for n in range(len(label_nzhw))]
     age_years = np.array([one.subject.age_years or 0 for one in prepared])
-    report("labelled, leaving one out", np.stack(others), label_nzhw, age_years)
+    results = {
+        "labelled": report("labelled, leaving one out", np.stack(others), label_nzhw, age_years)
+    }
     strangers = [one for one in source.subjects() if one.in_pool and not one.labelled_as]
     strangers = [one for one in strangers if not one.labelled and not one.repeat_of][: chosen.pool]
     if strangers:
@@ -120,7 +136,9 @@ def main() -> None:
         known = [k for k, reference in enumerate(truth) if reference is not None]
         wanted = np.stack([reference for reference in truth if reference is not None])
         age_years = np.array([strangers[k].age_years or 0 for k in known])
-        report("pool", np.stack([vote_zhw] * len(known)), wanted, age_years)
+        votes = np.stack([vote_zhw] * len(known))
+        results["pool"] = report("pool", votes, wanted, age_years)
+    return results
 
 
 if __name__ == "__main__":

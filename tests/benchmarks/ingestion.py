@@ -1,30 +1,31 @@
 """Where does the time of `prepare` go, and how fast do prepared shards come into memory?
 
-    python tests/benchmarks/ingestion.py COHORT [--voxel-mm 1] [--subjects 6] [--workers 2]
-    python tests/benchmarks/ingestion.py COHORT --pool 25 50 100
-    python tests/benchmarks/ingestion.py --import-only 436
+    python -m tests.benchmarks.ingestion COHORT [--voxel-mm 1] [--subjects 6] [--workers 2]
+                                               [--imported 436]
+    python -m tests.benchmarks.ingestion COHORT --pool 25 50 100
+    python -m tests.benchmarks.ingestion --import-only 436
 
 COHORT is a folder with OASIS-1's discs and table and the challenge's folder. Printed: CPU-seconds a
 subject of each stage (of --subjects labelled and as many unlabelled ones), then wall time and
 peak memory of the whole cohort with --workers processes (left out with --workers 0), then the
-time to read 436 subjects' shards of 80 x 80 x 60 voxels into memory, by one process and by several
-at once, each of them all. With --pool the whole cohort only, with so many images beside those of
-labelled people: time should grow by the same for each. Wanted: 130 subjects within 5 minutes on
-2 cores and 4 GiB; the import within 10 seconds.
+time to read --imported subjects' shards of 80 x 80 x 60 voxels into memory, by one process and by
+several at once, each of them all. With --pool the whole cohort only, with so many images beside
+those of labelled people: time should grow by the same for each. Wanted: 130 subjects within 5
+minutes on 2 cores and 4 GiB; the import within 10 seconds.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import tempfile
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
@@ -41,19 +42,25 @@ from jobs.experiment.loading import parse_experiment
 from jobs.experiment.model import Experiment
 from jobs.inputs.sources import make_file_source, make_source
 from jobs.stages.preparation import prepared_subjects
+from tests.benchmarks.arguments import (
+    CHALLENGE_NAME,
+    TABLE_NAME,
+    count,
+    count_or_zero,
+    parser_of,
+    raw_cohort,
+)
 
-CHALLENGE_NAME = "MICCAI-2012-Multi-Atlas-Challenge-Data"
-TABLE_NAME = "oasis_cross-sectional.csv"
 READERS = (1, 2, 4)
-CPU_S: dict[str, list[float]] = defaultdict(list)
+N_OASIS_IMAGES = 436
 
 
 @contextmanager
-def timed(stage: str) -> Iterator[None]:
+def timed(cpu_s: dict[str, list[float]], stage: str) -> Iterator[None]:
     """Add the block's CPU-seconds to a stage."""
     start_s = time.process_time()
     yield
-    CPU_S[stage].append(time.process_time() - start_s)
+    cpu_s.setdefault(stage, []).append(time.process_time() - start_s)
 
 
 def experiment_of(folder: Path, voxel_mm: float, storage: Path) -> Experiment:
@@ -75,64 +82,85 @@ def experiment_of(folder: Path, voxel_mm: float, storage: Path) -> Experiment:
     )
 
 
-def stages(source: CombinedSource, roi: RoiSettings, n_subjects: int) -> None:
+def stages(source: CombinedSource, roi: RoiSettings, n_subjects: int) -> dict[str, float]:
     """CPU-seconds of each stage."""
     subjects = source.subjects()
-    with timed("template (once)"):
+    cpu_s: dict[str, list[float]] = {}
+    with timed(cpu_s, "template (once)"):
         template = mean_template(source.load(i).image for i in template_members(subjects))
     for labelled in (True, False):
         chosen = [one for one in subjects if one.labelled == labelled][:n_subjects]
         prepared: list[PreparedSubject] = []
         kind = "labelled" if labelled else "unlabelled"
         for subject in chosen:
-            with timed(f"{kind}: read"):
+            with timed(cpu_s, f"{kind}: read"):
                 raw = source.load(subject.id)
             matrix, similarity = None, None
             if not raw.in_common_space:
-                with timed(f"{kind}: register"):
+                with timed(cpu_s, f"{kind}: register"):
                     found = register_affine(raw.image, raw.brain_mask, template)
                 if raw.own_copy is not None:
-                    with timed(f"{kind}: refine to the own copy"):
+                    with timed(cpu_s, f"{kind}: refine to the own copy"):
                         found = register_affine(
                             raw.image, raw.brain_mask, raw.own_copy, found.common_from_native
                         )
                 matrix, similarity = found.common_from_native, found.similarity
-            with timed(f"{kind}: normalise, white matter, resample"):
+            with timed(cpu_s, f"{kind}: normalise, white matter, resample"):
                 prepared.append(prepare_subject(raw, roi, matrix, similarity))
-        with tempfile.TemporaryDirectory() as name, timed(f"{kind}: write (all)"):
+        with tempfile.TemporaryDirectory() as name, timed(cpu_s, f"{kind}: write (all)"):
             write_cohort(
                 Path(name), prepared, structures=PAPER_STRUCTURES, roi=roi, software="benchmark"
             )
-    for stage, seconds in CPU_S.items():
+    for stage, seconds in cpu_s.items():
         print(f"{stage}: {np.mean(seconds):.2f} CPU-seconds (n={len(seconds)})", flush=True)
+    return {stage: float(np.mean(seconds)) for stage, seconds in cpu_s.items()}
 
 
-def whole(experiment: Experiment, folder: Path, n_workers: int) -> None:
-    """Wall and CPU time and memory of the whole stage."""
-    os.environ["SLURM_CPUS_PER_TASK"] = str(n_workers)  # what the stage takes its workers from
+@dataclass(frozen=True)
+class Whole:
+    """What the whole stage took."""
+
+    n_images: int
+    wall_s: float
+    peak_gib: float
+
+
+def whole(experiment: Experiment, folder: Path, n_workers: int) -> Whole:
+    """Wall time and memory of the whole stage."""
     peak = PeakMemory()
     start_s = time.perf_counter()
-    rows = write_cohort(
-        folder,
-        prepared_subjects(experiment, make_source(experiment), folder, "benchmark" * 4, Silent()),
-        structures=experiment.cohort.structures,
-        roi=experiment.cohort.roi,
-        software="benchmark",
-    )
-    wall_s = time.perf_counter() - start_s
+    # What the stage takes its number of workers from.
+    with patch.dict(os.environ, SLURM_CPUS_PER_TASK=str(n_workers)):
+        source = make_source(experiment)
+        rows = write_cohort(
+            folder,
+            prepared_subjects(experiment, source, folder, "benchmark" * 4, Silent()),
+            structures=experiment.cohort.structures,
+            roi=experiment.cohort.roi,
+            software="benchmark",
+        )
+    took = Whole(len(rows), time.perf_counter() - start_s, peak.stop_gib())
     print(
-        f"whole cohort: {len(rows)} images in {wall_s:.0f} s with {n_workers} workers, peak "
-        f"{peak.stop_gb():.2f} GiB in all processes",
+        f"whole cohort: {took.n_images} images in {took.wall_s:.0f} s with {n_workers} workers, "
+        f"peak {took.peak_gib:.2f} GiB in all processes",
         flush=True,
     )
+    return took
 
 
-def growth(folder: Path, voxel_mm: float, n_pools: list[int], n_workers: int) -> None:
-    """The whole stage with more and more of the pool; the labelled people stay."""
+def table_rows(folder: Path) -> tuple[str, list[str], list[str]]:
+    """The table's head, and its rows of images on a disc: of the labelled people, of others."""
     head, *rows = (folder / TABLE_NAME).read_text().splitlines()
+    rows = [row for row in rows if any(folder.glob(f"disc*/{row.split(',')[0]}"))]
     labelled = (folder / CHALLENGE_NAME / "demographics.csv").read_text()
     known = [row for row in rows if row.split("_MR")[0] in labelled]
-    others = [row for row in rows if row not in known]
+    return head, known, [row for row in rows if row not in known]
+
+
+def growth(folder: Path, voxel_mm: float, n_pools: list[int], n_workers: int) -> dict[int, Whole]:
+    """The whole stage with more and more of the pool; the labelled people stay."""
+    head, known, others = table_rows(folder)
+    took = {}
     for n_pool in n_pools:
         with tempfile.TemporaryDirectory() as name:
             chosen = [*known, *others[:n_pool]]
@@ -145,10 +173,12 @@ def growth(folder: Path, voxel_mm: float, n_pools: list[int], n_workers: int) ->
                 (disc,) = folder.glob(f"disc*/{session}")
                 (smaller / "disc1" / session).symlink_to(disc)
             print(f"{n_pool} more of the pool: ", end="")
-            whole(experiment_of(smaller, voxel_mm, Path(name)), Path(name), n_workers)
+            experiment = experiment_of(smaller, voxel_mm, Path(name))
+            took[n_pool] = whole(experiment, Path(name), n_workers)
+    return took
 
 
-def import_shards(n_subjects: int) -> None:
+def import_shards(n_subjects: int) -> dict[int, float]:
     """Time to bring shards of full size into memory, alone and beside others who do."""
     roi = RoiSettings()
     rng = np.random.default_rng(0)
@@ -171,17 +201,19 @@ def import_shards(n_subjects: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_cohort(folder, made(), structures=PAPER_STRUCTURES, roi=roi, software="benchmark")
+        took_s: dict[int, float] = {}
         size_mb = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
         for n_readers in READERS:
             with ProcessPoolExecutor(n_readers) as pool:
                 start_s = time.perf_counter()
                 cpu_s = list(pool.map(_read_all, [folder] * n_readers))
-                wall_s = time.perf_counter() - start_s
+                took_s[n_readers] = time.perf_counter() - start_s
             print(
                 f"import: {n_subjects} images, {size_mb:.0f} MB of shards, by {n_readers} at once: "
-                f"{wall_s:.1f} s ({np.mean(cpu_s):.1f} CPU-seconds each)",
+                f"{took_s[n_readers]:.1f} s ({np.mean(cpu_s):.1f} CPU-seconds each)",
                 flush=True,
             )
+    return took_s
 
 
 def _read_all(folder: Path) -> float:
@@ -201,15 +233,17 @@ class PeakMemory:
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
-    def stop_gb(self) -> float:
+    def stop_gib(self) -> float:
         """Stop looking, and give the peak."""
         self._ended.set()
         self._thread.join()
         return self._peak_kib / 2**20
 
     def _watch(self) -> None:
-        while not self._ended.wait(0.5):
+        while True:
             self._peak_kib = max(self._peak_kib, sum(map(_proportional_kib, _family(os.getpid()))))
+            if self._ended.wait(0.5):
+                return
 
 
 def _family(pid: int) -> list[int]:
@@ -229,28 +263,47 @@ def _proportional_kib(pid: int) -> int:
     return int(text.split("\nPss:")[1].split()[0])
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cohort", type=Path, nargs="?")
+@dataclass(frozen=True)
+class Measured:
+    """What was asked for; empty or None what was not."""
+
+    cpu_s_by_stage: dict[str, float] = field(default_factory=dict)
+    whole: Whole | None = None
+    whole_by_pool: dict[int, Whole] = field(default_factory=dict)
+    import_s_by_readers: dict[int, float] = field(default_factory=dict)
+
+
+def main(arguments: Sequence[str] | None = None) -> Measured:
+    """Measure, print, and give what was printed."""
+    parser = parser_of(__doc__)
+    parser.add_argument("cohort", type=raw_cohort, nargs="?")
     parser.add_argument("--voxel-mm", type=float, default=1.0)
-    parser.add_argument("--subjects", type=int, default=6, help="of each kind, for the stages")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--import-only", type=int, default=0, metavar="N")
-    parser.add_argument("--pool", type=int, nargs="+", default=[], metavar="N")
-    chosen = parser.parse_args()
-    if chosen.cohort is not None and chosen.pool:
-        growth(chosen.cohort, chosen.voxel_mm, chosen.pool, chosen.workers)
-        return
-    if chosen.cohort is not None and not chosen.import_only:
+    parser.add_argument("--subjects", type=count, default=6, help="of each kind, for the stages")
+    parser.add_argument("--workers", type=count_or_zero, default=2)
+    parser.add_argument("--imported", type=count, default=N_OASIS_IMAGES, metavar="N")
+    parser.add_argument("--import-only", type=count, metavar="N")
+    parser.add_argument("--pool", type=count_or_zero, nargs="+", default=[], metavar="N")
+    chosen = parser.parse_args(arguments)
+    if chosen.pool:
+        if chosen.cohort is None or not chosen.workers:
+            parser.error("--pool needs COHORT and a worker")
+        n_others = len(table_rows(chosen.cohort)[2])
+        if max(chosen.pool) > n_others:
+            parser.error(f"--pool {max(chosen.pool)}: COHORT holds {n_others} images of others")
+        return Measured(
+            whole_by_pool=growth(chosen.cohort, chosen.voxel_mm, chosen.pool, chosen.workers)
+        )
+    by_stage: dict[str, float] = {}
+    of_all: Whole | None = None
+    if chosen.cohort is not None and chosen.import_only is None:
         with tempfile.TemporaryDirectory() as name:
             experiment = experiment_of(chosen.cohort, chosen.voxel_mm, Path(name))
             source = make_file_source(experiment.cohort)
             assert isinstance(source, CombinedSource)
-            stages(source, experiment.cohort.roi, chosen.subjects)
+            by_stage = stages(source, experiment.cohort.roi, chosen.subjects)
             if chosen.workers:
-                whole(experiment, Path(name), chosen.workers)
-    import_shards(chosen.import_only or 436)
+                of_all = whole(experiment, Path(name), chosen.workers)
+    return Measured(by_stage, of_all, {}, import_shards(chosen.import_only or chosen.imported))
 
 
 if __name__ == "__main__":

@@ -12,13 +12,10 @@ Nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-import typer
 from scipy import ndimage
 
 from gansfer.application.model_file import SegmenterModel
@@ -31,18 +28,25 @@ from gansfer.readers.listed import Entry, ListedSource, Listing
 from gansfer.resampling import resample_labels
 from gansfer.subjects import RawSubject
 from jobs.application.packaging import packaged_model
+from jobs.experiment.cohort_section import PhantomImages
 from jobs.inputs.sources import make_source
 from jobs.store.opening import open_experiment
+from tests.benchmarks.arguments import existing, parser_of
 from tests.benchmarks.prepared import Labels, dice, numbers
 
+COLUMNS = ("run, region", "run, own", "new, region", "new, own", "nearest, own")
 
-def main(
-    config: Path,
-    cell: Annotated[str | None, typer.Option(help="such as fold-0/labels-06/baseline")] = None,
-) -> None:
-    """Print a row a test subject and the means."""
-    plan, storage = open_experiment(config)
-    model, why = packaged_model(plan, storage, cell)
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
+    """Print a row a test subject and the means, and give the rows."""
+    parser = parser_of(__doc__)
+    parser.add_argument("config", type=existing)
+    parser.add_argument("--cell", help="such as fold-0/labels-06/baseline")
+    chosen = parser.parse_args(arguments)
+    plan, storage = open_experiment(chosen.config)
+    if isinstance(plan.experiment.cohort.images, PhantomImages):
+        parser.error(f"{chosen.config}: the images of the built-in cohort are in no files")
+    model, why = packaged_model(plan, storage, chosen.cell)
     name = model.facts.training.cell
     print(f"{name} ({why})")
     print(f"{'':<16}{'the run':>16}{'new images':>16}")
@@ -51,7 +55,8 @@ def main(
     )
     source = make_source(plan.experiment)
     files = storage.files(plan.by_id[f"train_segmenter/{name}"])
-    rows, warned = [], []
+    rows: dict[str, dict[str, float]] = {}
+    warned = []
     for subject_id, own_zhw in read_predictions(files.predictions).items():
         raw = source.load(subject_id)
         listing = Listing((Entry(subject_id, subject_id, source.files(subject_id)[0]),))
@@ -63,11 +68,13 @@ def main(
             *both_spaces(result.label_zhw, raw, result.common_from_native, model, to_own_grid),
             both_spaces(result.label_zhw, raw, result.common_from_native, model, nearest)[1],
         ]
-        rows.append(row)
+        rows[subject_id] = dict(zip(COLUMNS, row, strict=True))
         warned += [f"{subject_id}: {one}" for one in result.warnings]
         print(f"{subject_id:<16}{numbers(row)}{result.similarity or 1:12.3f}", flush=True)
-    print(f"{'mean':<16}{numbers(np.mean(rows, axis=0))}")
+    means = np.mean([list(row.values()) for row in rows.values()], axis=0)
+    print(f"{f'mean, n={len(rows)}':<16}{numbers(means)}")
     print(f"warnings: {'; '.join(warned) or 'none'}")
+    return rows
 
 
 def both_spaces(
@@ -98,4 +105,4 @@ def nearest(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    main()

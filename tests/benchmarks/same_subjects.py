@@ -1,6 +1,6 @@
 """Does our alignment put a brain where the release's own has it? Is white matter estimated well?
 
-    python tests/benchmarks/same_subjects.py COHORT [--subjects 30]
+    python -m tests.benchmarks.same_subjects COHORT [--subjects 30]
 
 COHORT is a folder that make_cohort.py wrote with --real-labelled: its discs hold a T88 copy of
 every labelled subject, an affine image of the native one. The true affine between both comes from
@@ -13,8 +13,7 @@ every subject.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +26,26 @@ from gansfer.readers.label_maps import load_labels
 from gansfer.readers.oasis import OasisSource
 from gansfer.structures import PAPER_STRUCTURES, WHITE_MATTER, protocol_table
 from gansfer.subjects import Volume
+from tests.benchmarks.arguments import (
+    CHALLENGE_NAME,
+    TABLE_NAME,
+    count,
+    parser_of,
+    raw_cohort,
+)
 
 Affine = npt.NDArray[np.float64]
 LEAST_VOXELS = 60
 WHITE = WHITE_MATTER["neuromorphometrics"]
 VALUE_OF = protocol_table("neuromorphometrics", PAPER_STRUCTURES)
+COLUMNS = (
+    "to template mm",
+    "to own copy mm",
+    "fit mm",
+    "similarity",
+    "white native %",
+    "white T88 %",
+)
 
 
 def centroids_mm(numbers_xyz: npt.NDArray[np.int64], affine_ras: Affine) -> dict[int, Affine]:
@@ -71,24 +85,27 @@ def white_matter_error(image: Volume, numbers_xyz: npt.NDArray[np.int64]) -> flo
     return (estimate - median) / median
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("cohort", type=Path)
-    parser.add_argument("--subjects", type=int, default=30)
-    chosen = parser.parse_args()
-    challenge = ChallengeSource(
-        chosen.cohort / "MICCAI-2012-Multi-Atlas-Challenge-Data", PAPER_STRUCTURES
-    )
-    discs = OasisSource(chosen.cohort, chosen.cohort / "oasis_cross-sectional.csv")
+def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
+    """Measure, print, and give each subject's row."""
+    parser = parser_of(__doc__)
+    parser.add_argument("cohort", type=raw_cohort)
+    parser.add_argument("--subjects", type=count, default=30)
+    chosen = parser.parse_args(arguments)
+    if not (chosen.cohort / "truth" / "labels").is_dir():
+        parser.error(f"COHORT holds no truth: {chosen.cohort / 'truth' / 'labels'}")
+    challenge = ChallengeSource(chosen.cohort / CHALLENGE_NAME, PAPER_STRUCTURES)
+    discs = OasisSource(chosen.cohort, chosen.cohort / TABLE_NAME)
+    sessions = {one.id for one in discs.subjects()}
     template = mean_template(discs.load(i).image for i in template_members(discs.subjects()))
-    rows = []
-    print("subject  to template mm  to own copy mm  fit mm  similarity  white native %  T88 %")
+    rows: dict[str, dict[str, float]] = {}
+    print(f"subject   {'  '.join(COLUMNS)}")
     for subject in challenge.subjects()[: chosen.subjects]:
         session = challenge.session_of(subject.id)
+        if session not in sessions:
+            print(f"{subject.id:8}  left out: no disc has a copy of it")
+            continue
         native, copy = challenge.load(subject.id).image, discs.load(session).image
-        folder = chosen.cohort / "MICCAI-2012-Multi-Atlas-Challenge-Data"
-        labels = next(folder.glob(f"*-labels/{subject.id}_3_glm.nii*"))
+        labels = challenge.files(subject.id)[1]
         native_xyz = load_labels(labels, native, subject.id, VALUE_OF)
         copy_xyz = load_labels(
             chosen.cohort / "truth" / "labels" / f"{session}_labels.nii.gz", copy, session, VALUE_OF
@@ -106,11 +123,19 @@ def main() -> None:
             100 * white_matter_error(native, native_xyz),
             100 * white_matter_error(copy, copy_xyz),
         )
-        rows.append(row)
-        print(f"{subject.id:8} " + "  ".join(f"{value:6.2f}" for value in row), flush=True)
-    table = np.abs(np.array(rows))
-    print(f"mean     {'  '.join(f'{v:6.2f}' for v in table.mean(0))}")
-    print(f"largest  {'  '.join(f'{v:6.2f}' for v in table.max(0))}")
+        rows[subject.id] = dict(zip(COLUMNS, row, strict=True))
+        print(f"{subject.id:8}  {in_columns(row)}", flush=True)
+    if not rows:
+        raise SystemExit("no subject has a copy on a disc")
+    table = np.abs([list(row.values()) for row in rows.values()])
+    print(f"mean      {in_columns(table.mean(axis=0))}  (sizes, n={len(rows)})")
+    print(f"largest   {in_columns(table.max(axis=0))}")
+    return rows
+
+
+def in_columns(values: Sequence[float] | npt.NDArray[np.float64]) -> str:
+    """Numbers under the heads of their columns."""
+    return "  ".join(f"{value:{len(name)}.2f}" for name, value in zip(COLUMNS, values, strict=True))
 
 
 if __name__ == "__main__":
