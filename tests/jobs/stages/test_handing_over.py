@@ -197,7 +197,7 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
     assert np.array_equal(given["known"], given["labelled"])
 
     # Deformed copies are encoded with the code of the group itself, each by its white matter.
-    kept = given["kept"]
+    earlier = given["kept"]
     context.experiment.gan = context.experiment.gan.model_copy(update={"labelled_copies": 2})
     context.experiment.augmentation = AugmentationSettings()
     context.task.settings["augmentation"] = {"scale_sd": 0.05}
@@ -215,7 +215,7 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
     encoded, _ = code.encode(images, labels, np.concatenate([group.white_matter_n] * 3))
     assert np.array_equal(given["known"], encoded)
     assert np.array_equal(given["labelled"], cell.group.encoded(code)[0])  # phase 1 has no copies
-    changed = [now != before for now, before in zip(given["kept"], kept, strict=True)]
+    changed = [now != before for now, before in zip(given["kept"], earlier, strict=True)]
     assert changed == [False, True, True]
 
 
