@@ -12,9 +12,10 @@ _NATIVE = ("avx512_bf16", "amx_bf16")
 def settled_precision(asked: str, device: torch.device | str) -> str:
     """What "auto" means on a device; anything else is as asked.
 
-    bfloat16 on a CPU that multiplies in it (x86 with AVX512-BF16 or AMX): a step at 40 px takes two
-    thirds of the time there, and three seeds' losses and Wasserstein distances were those of
-    float32 (tests/benchmarks/same_quality.py). float32 elsewhere: on GPUs nothing was compared.
+    bfloat16 on a CPU that multiplies in it. With AVX512-BF16 a step at 40 px takes two thirds of
+    the time, and of 16 measures of three seeds' GANs 13 were within float32's range and two better
+    (tests/benchmarks/same_quality.py); AMX was not measured. float32 elsewhere: on GPUs nothing was
+    compared.
 
     Args:
         asked: "auto", "float32" or "bfloat16".

@@ -119,6 +119,17 @@ def test_bfloat16_learns_what_float32_does_in_other_products(tmp_path: Path) -> 
     assert all(tensor.dtype == torch.float32 for tensor in mixed.state.values())
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_is_what_the_processor_multiplies_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    flags = {"avx512_bf16": native}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
+    auto = trained(tmp_path / "auto", small())
+    same = trained(tmp_path / "same", small(precision="bfloat16" if native else "float32"))
+    assert auto.records == same.records
+
+
 def test_updates_are_those_of_a_plain_loop(tmp_path: Path) -> None:
     """Two iterations against autograd on the whole cost and a NumPy update."""
     one = {"epochs": 1, "subepochs_per_epoch": 1, "segments_per_subepoch": 8}
