@@ -14,6 +14,7 @@ from gansfer.atomic import write_text
 from jobs.checking.work import Kind
 
 Device = Literal["gpu", "cpu_core"]
+DEVICES: dict[str, Device] = {"cpu": "cpu_core", "cuda": "gpu"}  # by torch's name
 Number = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 _PREFIX: dict[Device, str] = {"gpu": "gpu", "cpu_core": "cpu"}

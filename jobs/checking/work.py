@@ -1,6 +1,6 @@
 """What one task of each stage computes, in pieces whose steps are all alike. Loads without torch.
 
-`estimate.py` adds up their time, `benchmark.py` measures one step of each.
+`estimate.py` adds up their time, `benchmark_steps.py` has one step of each to be timed.
 """
 
 from __future__ import annotations
