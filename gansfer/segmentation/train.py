@@ -40,11 +40,13 @@ class TrainResult:
         state: the network's state dict, on the CPU, ready for inference.
         records: one dict of plain numbers for each subepoch.
         achieved_real_per_synthetic: real segments per synthetic one; None where none was synthetic.
+        precision: "float32" or "bfloat16": what the network computed in.
     """
 
     state: dict[str, Tensor]
     records: list[Record]
     achieved_real_per_synthetic: float | None
+    precision: str
 
 
 def train_segmenter(
@@ -288,6 +290,7 @@ class _Run:
             },
             records=self.records,
             achieved_real_per_synthetic=n_real / self.n_synthetic if self.n_synthetic else None,
+            precision=self.precision,
         )
 
 

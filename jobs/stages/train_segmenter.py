@@ -70,6 +70,7 @@ def train_segmenter(context: Context) -> Outcome:
         "failed_quality": [failure] if (failure := segmenter_failure(label_nzhw)) else [],
         "synthetic_slices": 0 if synthetic is None else len(synthetic.image_nhw),
         "achieved_real_per_synthetic": result.achieved_real_per_synthetic,
+        "precision": result.precision,
     }
     if self_labelled is not None:
         facts["self_labelled_slices"] = len(self_labelled.image_nhw)

@@ -126,8 +126,10 @@ def test_auto_is_what_the_processor_multiplies_in(
     flags = {"avx512_bf16": native}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
     auto = trained(tmp_path / "auto", small())
-    same = trained(tmp_path / "same", small(precision="bfloat16" if native else "float32"))
+    precision = "bfloat16" if native else "float32"
+    same = trained(tmp_path / "same", small(precision=precision))
     assert auto.records == same.records
+    assert auto.precision == same.precision == precision
 
 
 def test_updates_are_those_of_a_plain_loop(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from gansfer.cohort.shards import Cohort
 from gansfer.cohort.training_data import Roles
 from gansfer.evaluation.predictions import read_predictions
 from gansfer.synthesis.synthetic_sets import read_synthetic
+from gansfer.training.precision import settled_precision
 from jobs.stages.inputs import roles_of
 from tests.jobs.conftest import Finished
 from tests.jobs.experiments import BASELINE, COHORT_BASELINE, GAN, RATIO, SYNTHESISE
@@ -79,6 +80,11 @@ def test_an_arm_trains_on_what_was_kept_of_phases_2_and_3(finished: Finished) ->
     assert facts(finished, BASELINE)["synthetic_slices"] == 0
     assert facts(finished, BASELINE)["achieved_real_per_synthetic"] is None
     assert 1.2 < facts(finished, RATIO)["achieved_real_per_synthetic"] < 3.5  # of 80 draws
+
+
+def test_the_precision_that_a_segmenter_computed_in_is_on_record(finished: Finished) -> None:
+    for task_id in (BASELINE, RATIO):
+        assert facts(finished, task_id)["precision"] == settled_precision("auto", "cpu")
 
 
 def test_the_same_latents_are_drawn_in_every_phase(finished: Finished) -> None:
