@@ -64,7 +64,7 @@ class PhaseResult:
         records: losses by step, plain numbers.
         skipped_updates: by network, updates skipped because their gradient was not finite, and
             all that the phase made.
-        precision: "float32" or "bfloat16": what the networks computed in.
+        precision: "float32" or "bfloat16": what the networks computed in, at the end.
     """
 
     generator_weights: Weights

@@ -16,6 +16,7 @@ from gansfer.gan.skipping import check_skipped, skipped_by_network, skipped_in_w
 from gansfer.gan.steps import Gan, freeze, run_step
 from gansfer.progress import StopRequested, Watch
 from gansfer.training.checkpoint import CheckpointStore
+from gansfer.training.precision import warn_of_another_precision
 
 _log = logging.getLogger(__name__)
 _RECORDS_PER_STRETCH = 200
@@ -36,7 +37,11 @@ def train(gan: Gan, schedule: Schedule, *, store: CheckpointStore, watch: Watch)
         UserError: too many updates had a gradient that is not finite.
     """
     kept = store.load()
-    step = restore(gan, kept) if kept else 0
+    step = 0
+    if kept:
+        where = f"phase {schedule.phase}"
+        warn_of_another_precision(kept, gan.precision, where=where, setting="gan.precision")
+        step = restore(gan, kept)
     for stretch in schedule.stretches:
         end = stretch.first_step + stretch.n_steps
         if step >= end:
@@ -146,6 +151,7 @@ def state_of(gan: Gan, step: int) -> dict[str, Any]:
     """Everything that a resumed run needs to equal an undisturbed one."""
     return {
         "step": step,
+        "precision": gan.precision,
         "generator": gan.generator.state_dict(),
         "average": gan.average.state_dict(),
         "optimiser": gan.optimiser.state_dict(),

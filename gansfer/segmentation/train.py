@@ -27,7 +27,11 @@ from gansfer.segmentation.rmsprop import RmsProp, add_weight_penalty
 from gansfer.segmentation.source import SegmentSource
 from gansfer.settings import SegmenterSettings
 from gansfer.training.checkpoint import CheckpointStore, State
-from gansfer.training.precision import mixed_precision, settled_precision
+from gansfer.training.precision import (
+    mixed_precision,
+    settled_precision,
+    warn_of_another_precision,
+)
 
 Record = dict[str, Any]
 
@@ -40,7 +44,7 @@ class TrainResult:
         state: the network's state dict, on the CPU, ready for inference.
         records: one dict of plain numbers for each subepoch.
         achieved_real_per_synthetic: real segments per synthetic one; None where none was synthetic.
-        precision: "float32" or "bfloat16": what the network computed in.
+        precision: "float32" or "bfloat16": what the network computed in, at the end.
     """
 
     state: dict[str, Tensor]
@@ -245,6 +249,7 @@ class _Run:
         """Everything that a resumed run needs."""
         return {
             "iteration": self.iteration,
+            "precision": self.precision,
             "n_synthetic": self.n_synthetic,
             "records": self.records,
             "sums": self.sums,
@@ -256,6 +261,9 @@ class _Run:
     @torch.no_grad()
     def load(self, state: Mapping[str, Any]) -> None:
         """Take up a saved state."""
+        warn_of_another_precision(
+            state, self.precision, where="segmenter", setting="segmenter.precision"
+        )
         self.iteration = state["iteration"]
         self.n_synthetic = state["n_synthetic"]
         self.records = list(state["records"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 
 _NATIVE = ("avx512_bf16", "amx_bf16")
+_log = logging.getLogger(__name__)
 
 
 def settled_precision(asked: str, device: torch.device | str) -> str:
@@ -35,6 +39,28 @@ def mixed_precision(precision: str, device: torch.device) -> AbstractContextMana
         device: where the networks are.
     """
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def warn_of_another_precision(
+    state: Mapping[str, Any], precision: str, *, where: str, setting: str
+) -> None:
+    """Log a warning where a training goes on in another precision than it was begun in.
+
+    Only "auto" comes to that, on another machine: a state of other settings is never taken up.
+
+    Args:
+        state: what it goes on from; one of an earlier version has no `precision`.
+        precision: "float32" or "bfloat16": what it goes on in.
+        where: what goes on, such as "phase 2".
+        setting: the one that is "auto".
+    """
+    before = state.get("precision", precision)
+    if before != precision:
+        _log.warning(
+            "%s: begun in %s, goes on in %s, which %s: auto means on this machine; %s: %s, set "
+            "before it is trained, holds on every machine",
+            *(where, before, precision, setting, setting, before),
+        )
 
 
 def _multiplies_in_bfloat16() -> bool:

@@ -361,6 +361,26 @@ def test_bfloat16_trains(tmp_path: Path) -> None:
     assert all(torch.isfinite(value).all() for value in result.generator_weights.values())
 
 
+@pytest.mark.parametrize("phase", [1, 2, 3])
+def test_a_phase_that_goes_on_in_another_precision_says_so(
+    phase: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    run, flags = _run(phase, _settings()), {"avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
+    for stop in (2, 4):
+        with pytest.raises(StopRequested):
+            run(_store(tmp_path), StopAt(stop))
+    assert not caplog.records
+    flags["avx512_bf16"] = False
+    assert run(_store(tmp_path), Silent()).precision == "float32"
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith(f"phase {phase}: begun in bfloat16, goes on in float32")
+    assert "gan.precision: bfloat16, set before" in said
+
+
 def test_phase_1_learns_a_simple_distribution(tmp_path: Path) -> None:
     settings = _settings(
         base_px=6,

@@ -132,6 +132,22 @@ def test_auto_is_what_the_processor_multiplies_in(
     assert auto.precision == same.precision == precision
 
 
+def test_a_training_that_goes_on_in_another_precision_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    flags = {"avx512_bf16": True}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
+    for reports in (1, 2):
+        with pytest.raises(StopRequested):
+            trained(tmp_path, small(), StopAfter(reports))
+    assert not caplog.records
+    flags["avx512_bf16"] = False
+    assert trained(tmp_path, small()).precision == "float32"
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert said.startswith("segmenter: begun in bfloat16, goes on in float32")
+    assert "segmenter.precision: bfloat16, set before" in said
+
+
 def test_updates_are_those_of_a_plain_loop(tmp_path: Path) -> None:
     """Two iterations against autograd on the whole cost and a NumPy update."""
     one = {"epochs": 1, "subepochs_per_epoch": 1, "segments_per_subepoch": 8}

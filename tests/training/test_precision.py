@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from gansfer.training.precision import settled_precision
+from gansfer.training.precision import settled_precision, warn_of_another_precision
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,22 @@ def test_a_torch_that_knows_no_capabilities_computes_in_float32(
 ) -> None:
     monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert settled_precision("auto", "cpu") == "float32"
+
+
+@pytest.mark.parametrize("state", [{}, {"precision": "float32"}])
+def test_a_state_of_the_same_precision_or_from_before_it_was_kept_is_no_news(
+    state: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    warn_of_another_precision(state, "float32", where="phase 2", setting="gan.precision")
+    assert not caplog.records
+
+
+def test_a_change_of_precision_is_told_with_the_setting_that_prevents_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kept = {"precision": "bfloat16"}
+    warn_of_another_precision(kept, "float32", where="phase 2", setting="gan.precision")
+    assert [record.getMessage() for record in caplog.records] == [
+        "phase 2: begun in bfloat16, goes on in float32, which gan.precision: auto means on this "
+        "machine; gan.precision: bfloat16, set before it is trained, holds on every machine"
+    ]
