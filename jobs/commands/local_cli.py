@@ -107,8 +107,9 @@ def _run_here(
         task = plan.by_id[task_id]
         state = storage.read_state(task) or {}
         reason = state.get("reason") if state.get("state") in ("failed", "blocked") else None
-        log = storage.files(task).task_log
-        typer.echo(f"failed  {task_id}: {reason or _without_a_reason(code)}; see {log}", err=True)
+        files = storage.files(task)
+        said = reason or _without_a_reason(code, files.state)
+        typer.echo(f"failed  {task_id}: {said}; see {files.task_log}", err=True)
     unfinished = [task_id for task_id in chosen if not result.is_finished(plan.by_id[task_id])]
     n_saved = list(result.ended.values()).count(STOPPED)
     stopped = bool(unfinished) and (result.asked_to_stop or n_saved > 0)
@@ -131,12 +132,14 @@ def _run_here(
         raise typer.Exit(INCOMPLETE)
 
 
-def _without_a_reason(code: int) -> str:
-    """How a task ended that has not said why."""
+def _without_a_reason(code: int, state: Path) -> str:
+    """How a task ended that has not said why in its state."""
     if code < 0:
         return f"its process was killed (signal {-code})"
     if code == BUSY:
         return "another process is working on it; run the same command again when that has ended"
+    if code == MISTAKE:  # a user's mistake, which a task writes down where it can
+        return f"{state} could not be read or written"
     return "its process was killed" if code == _SERVER_GONE else f"exit code {code}"
 
 

@@ -66,20 +66,27 @@ def _run_task(experiment_file: str, task_id: str, heartbeat_every_s: float | Non
     plan = make_plan(experiment)
     storage = Storage(experiment)
     task = plan.by_id[task_id]
-    folder = storage.folder(task)
-    folder.mkdir(parents=True, exist_ok=True)
+    storage.folder(task).mkdir(parents=True, exist_ok=True)
     with _logging_to(storage.files(task).task_log):
-        # What needs no other task reads source files, which may have changed since.
-        if Ledger(plan, storage, sources=not task.needs).done(task):
-            _log.info("%s: done before", task.id)
-            return DONE
-        with lock.locked(storage.files(task).lock) as other:
-            if other is not None:
-                _log.info("%s: another works on it: %s", task.id, other)
-                return BUSY
-            remove_leftovers(folder)
+        try:
             every_s = heartbeat_every_s or experiment.run.heartbeat_every_s
-            return _run_locked(plan, storage, task, every_s)
+            return _run_unless_done(plan, storage, task, every_s)
+        except (UserError, OSError) as error:  # its log would have no word of it
+            _log.error("%s: %s", task.id, _one_line(error, storage.root) or error)
+            raise
+
+
+def _run_unless_done(plan: Plan, storage: Storage, task: Task, heartbeat_every_s: float) -> int:
+    # What needs no other task reads source files, which may have changed since.
+    if Ledger(plan, storage, sources=not task.needs).done(task):
+        _log.info("%s: done before", task.id)
+        return DONE
+    with lock.locked(storage.files(task).lock) as other:
+        if other is not None:
+            _log.info("%s: another works on it: %s", task.id, other)
+            return BUSY
+        remove_leftovers(storage.folder(task))
+        return _run_locked(plan, storage, task, heartbeat_every_s)
 
 
 def _run_locked(plan: Plan, storage: Storage, task: Task, heartbeat_every_s: float) -> int:

@@ -168,6 +168,17 @@ def test_a_task_that_says_nothing_itself_is_told_by_how_it_ended(
     assert (asked.code, asked.err) == (1, f"failed  {GAN}: {said}; see {log}\n")
 
 
+def test_a_task_whose_state_cannot_be_written_is_told_by_that(
+    tmp_path: Path, ending: Callable[..., None], gansfer: Gansfer
+) -> None:
+    trial = Trial.make(tmp_path)
+    ending({GAN: 2})
+    asked = gansfer("run", trial.config)
+    files = trial.storage.files(trial.task(GAN))
+    told = f"failed  {GAN}: {files.state} could not be read or written; see {files.task_log}\n"
+    assert (asked.code, asked.err) == (2, told)
+
+
 @pytest.mark.parametrize(
     ("codes", "line"),
     [

@@ -284,6 +284,30 @@ def test_a_task_is_done_though_its_log_and_state_cannot_be_written(
     assert "Traceback" not in said.out + said.err
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (UserError("state.json: cannot be written (No space left on device)"), "prepare: state.js"),
+        (OSError(errno.EIO, "Input/output error", "state.json"), "prepare: state.json: input/out"),
+    ],
+)
+def test_a_state_that_cannot_be_written_is_told_in_the_log(
+    trial: Trial,
+    becomes: Callable[[Stage], None],
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    told: str,
+) -> None:
+    def refuses(*what: object) -> None:
+        raise error
+
+    monkeypatch.setattr(jobs.worker.heartbeat, "write_json", refuses)
+    becomes(never)
+    assert trial.work("prepare") == MISTAKE
+    (line,) = trial.log("prepare").splitlines()
+    assert f"ERROR {told}" in line
+
+
 def test_a_lock_held_elsewhere_is_respected(trial: Trial, becomes: Callable[[Stage], None]) -> None:
     becomes(makes_a_product)
     trial.folder("prepare").mkdir(parents=True)
