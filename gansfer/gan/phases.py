@@ -167,7 +167,7 @@ def phase_2_gan(
     weight = settings.phase_2.coupling_weight
     critics = [_critic(settings, IMAGE, [images_n1hw], _MR, seed_for(seed, IMAGE), device=device)]
     if weight > 0:
-        critics.append(_coupling(settings, labelled_nchw, seed, weight, device))
+        critics.append(_coupling(settings, [labelled_nchw], seed, weight, device))
     generator = load_generator(settings, images_n1hw.shape[-1], generator_weights)
     return _gan(settings, generator, critics, seed, device)
 
@@ -178,7 +178,7 @@ def train_phase_3(
     critics_weights: Mapping[str, Weights],
     images_n1hw: Tensor,
     labelled_nchw: Tensor,
-    selftaught_nshw: Tensor,
+    selftaught_nchw: Tensor,
     *,
     seed: int,
     store: CheckpointStore,
@@ -193,8 +193,8 @@ def train_phase_3(
         critics_weights: D_I, and D_C if it had one, as phase 2 left them (its `critics`).
         images_n1hw: [N, 1, H, H] encoded MR slices of the unlabelled pool.
         labelled_nchw: [N, C, H, H] encoded labelled slices; D_S sees their structures' channels.
-        selftaught_nshw: [N, S, H, H] structures' channels generated after phase 2; one
-            half of D_S's real minibatches ("self-teaching"), the labelled the other.
+        selftaught_nchw: [N, C, H, H] slices generated after phase 2; one half of the real
+            minibatches of D_S ("self-teaching") and of D_C, the labelled the other.
         seed: of this phase's weights and random numbers.
         store: where states are kept; the phase resumes from it.
         watch: told of progress; may ask to stop.
@@ -213,7 +213,7 @@ def train_phase_3(
         critics_weights,
         images_n1hw,
         labelled_nchw,
-        selftaught_nshw,
+        selftaught_nchw,
         seed=seed,
         device=device,
     )
@@ -228,7 +228,7 @@ def phase_3_gan(
     critics_weights: Mapping[str, Weights],
     images_n1hw: Tensor,
     labelled_nchw: Tensor,
-    selftaught_nshw: Tensor,
+    selftaught_nchw: Tensor,
     *,
     seed: int,
     device: str = "cpu",
@@ -239,10 +239,11 @@ def phase_3_gan(
         settings, IMAGE, [images_n1hw], _MR, 0, weight=phase.image_weight, device=device
     )
     image.network.load_state_dict(critics_weights[IMAGE])
+    known_nchw = [labelled_nchw, selftaught_nchw]
     label = _critic(
         settings,
         LABEL,
-        [labelled_nchw[:, _STRUCTURES], selftaught_nshw],
+        [slices_nchw[:, _STRUCTURES] for slices_nchw in known_nchw],
         _STRUCTURES,
         seed_for(seed, LABEL),
         weight=phase.label_weight,
@@ -250,7 +251,7 @@ def phase_3_gan(
     )
     critics = [image, label]
     if phase.coupling_weight > 0:
-        coupling = _coupling(settings, labelled_nchw, seed, phase.coupling_weight, device)
+        coupling = _coupling(settings, known_nchw, seed, phase.coupling_weight, device)
         if COUPLING in critics_weights:
             coupling.network.load_state_dict(critics_weights[COUPLING])
         critics.append(coupling)
@@ -274,10 +275,10 @@ def _critic(
 
 
 def _coupling(
-    settings: GanSettings, labelled_nchw: Tensor, seed: int, weight: float, device: str
+    settings: GanSettings, known_nchw: Sequence[Tensor], seed: int, weight: float, device: str
 ) -> Critic:
-    network = build_window_critic(labelled_nchw.shape[1], seed_for(seed, COUPLING))
-    return _learning(settings, COUPLING, network, slice(None), [labelled_nchw], weight, device)
+    network = build_window_critic(known_nchw[0].shape[1], seed_for(seed, COUPLING))
+    return _learning(settings, COUPLING, network, slice(None), known_nchw, weight, device)
 
 
 def _learning(

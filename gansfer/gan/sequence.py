@@ -1,6 +1,6 @@
 """The order of the phases: which weights and slices each is given by those before it (II.B).
 
-Legend: K slices, C channels, S structures, L latent, H W rows and columns.
+Legend: K slices, C channels, L latent, H W rows and columns.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def train_in_phases(
             if there is one, D_C of phases 2 and 3 know of labels.
         images_k1hw: [K, 1, H, W] encoded slices of the unlabelled pool, for phases 2 and 3.
         run: called once for each phase, in order.
-        selftaught: gives the structures' channels that a generator teaches itself with; asked for
-            the phase-2 generator's, if phase 3 is trained.
+        selftaught: gives the slices that a generator teaches itself with; asked for the phase-2
+            generator's, if phase 3 is trained.
     """
 
     def first(**how: Any) -> PhaseResult:
@@ -84,7 +84,7 @@ def train_in_phases(
     run(3, third)
 
 
-def selftaught_channels(
+def selftaught_slices(
     generator: Generator,
     n_slices: int,
     seed: int,
@@ -92,7 +92,7 @@ def selftaught_channels(
     device: str = "cpu",
     watch: Watch | None = None,
 ) -> Tensor:
-    """Structures' channels [K, S, H, W] of slices that a generator makes, in float16 (II.B).
+    """Slices [K, C, H, W] that a generator makes and phase 3 learns from, in float16 (II.B).
 
     Args:
         generator: as phase 2 left it.
@@ -105,5 +105,4 @@ def selftaught_channels(
         StopRequested: the watch asked to stop.
     """
     latents_kl = draw_latents(n_slices, generator.latent_size, seed)
-    channels_kchw = sample(generator, latents_kl, device=device, watch=watch)
-    return channels_kchw[:, 1:].half().contiguous()
+    return sample(generator, latents_kl, device=device, watch=watch).half()

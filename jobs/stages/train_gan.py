@@ -30,7 +30,7 @@ from gansfer.drawing.slices import sample_grid
 from gansfer.gan.networks import load_generator
 from gansfer.gan.phases import PhaseResult, Weights
 from gansfer.gan.sample import draw_latents
-from gansfer.gan.sequence import PhaseWeights, selftaught_channels, train_in_phases
+from gansfer.gan.sequence import PhaseWeights, selftaught_slices, train_in_phases
 from gansfer.gan_settings import PHASES
 from gansfer.progress import Watch
 from gansfer.quality.failures import generator_failure, variety_ratio
@@ -154,15 +154,15 @@ def _with_copies(
 
 
 def _selftaught(context: Context, generator_weights: Weights) -> torch.Tensor:
-    """Channels that the generator teaches itself with, drawn once and stored (II.B)."""
+    """Slices that the generator teaches itself with, drawn once and stored (II.B)."""
     path = context.files.phase(2).selftaught
     experiment = context.experiment
     n = experiment.gan.phase_3.selftaught_slices
     if path.exists() and is_intact(path):
-        kept = load(unsealed(path))["channels"]
-        if len(kept) == n:
+        kept = load(unsealed(path)).get("slices")  # earlier versions kept channels alone
+        if kept is not None and len(kept) == n:
             return kept.float()
-    channels = selftaught_channels(
+    slices = selftaught_slices(
         load_generator(experiment.gan, experiment.slice_px, generator_weights),
         n,
         context.seed_for("selftaught"),
@@ -170,9 +170,9 @@ def _selftaught(context: Context, generator_weights: Weights) -> torch.Tensor:
         watch=context.watch,
     )
     with replacing(path) as aside:
-        save_file({"channels": channels}, aside)
+        save_file({"slices": slices}, aside)
         seal(aside)
-    return channels.float()
+    return slices.float()
 
 
 def _kept_phase(

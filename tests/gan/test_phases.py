@@ -82,8 +82,10 @@ def _run(phase: int, settings: GanSettings) -> Run:
         critics = {"image": build_critic(settings, _PX, 1, seed=8).state_dict()}
         if settings.phase_2.coupling_weight > 0:
             critics["coupling"] = build_window_critic(_CHANNELS, seed=9).state_dict()
-        pool, labelled, selftaught = _slices(10, 1, 1), _slices(6, _CHANNELS, 2), _slices(9, 2, 3)
-        return train_phase_3(settings, generator, critics, pool, labelled, selftaught, **how)
+        labelled, selftaught = _slices(6, _CHANNELS, 2), _slices(9, _CHANNELS, 3)
+        return train_phase_3(
+            settings, generator, critics, _slices(10, 1, 1), labelled, selftaught, **how
+        )
 
     return run
 
@@ -255,7 +257,7 @@ def test_the_critic_leads_100_to_1_for_five_cycles(
 def test_each_critic_sees_its_channels_and_its_reals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = _settings()
+    settings = _coupled(0.0, 1.0)
     seen: Counter[tuple[str, int, float]] = Counter()
 
     def spy(gan: steps.Gan, critic: steps.Critic, real: Tensor, fake: Tensor, *rest: Any) -> None:
@@ -271,7 +273,7 @@ def test_each_critic_sees_its_channels_and_its_reals(
         {"image": build_critic(settings, _PX, 1).state_dict()},
         torch.full((5, 1, _PX, _PX), 0.5),
         torch.full((3, _CHANNELS, _PX, _PX), 1.0),
-        torch.full((50, 2, _PX, _PX), 2.0),
+        torch.full((50, _CHANNELS, _PX, _PX), 2.0),
         seed=1,
         store=_store(tmp_path),
         watch=Silent(),
@@ -281,6 +283,8 @@ def test_each_critic_sees_its_channels_and_its_reals(
         ("image", 1, 0.5): 10 * 4,
         ("label", 2, 1.0): n_steps * 2,
         ("label", 2, 2.0): n_steps * 2,
+        ("coupling", 3, 1.0): n_steps * 2,
+        ("coupling", 3, 2.0): n_steps * 2,
     }
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gansfer.gan import sequence
 from gansfer.gan.phases import PhaseResult, Weights
-from gansfer.gan.sequence import PhaseWeights, selftaught_channels, train_in_phases
+from gansfer.gan.sequence import PhaseWeights, selftaught_slices, train_in_phases
 from gansfer.gan_settings import GanSettings
 from tests.three_subjects import EIGHTH_CODE, FixedGenerator, cell_of_three
 
@@ -61,7 +61,7 @@ def train(kept: dict[int, PhaseWeights] | None = None) -> list[Any]:
 
     def teach(weights: Weights) -> Tensor:
         teachers.append(int(weights["of"]))
-        return torch.full((5, 2, 16, 16), float(weights["of"]))
+        return torch.full((5, 3, 16, 16), float(weights["of"]))
 
     train_in_phases(SETTINGS, *slices(), run, teach)
     return teachers
@@ -88,7 +88,7 @@ def test_phase_2_begins_with_phase_1s_generator_and_sees_the_pool(
 
 def test_the_generator_of_phase_2_teaches_phase_3(given: dict[int, tuple[Any, ...]]) -> None:
     assert train() == [2]
-    _, generator, critics, images_k1hw, known_kchw, selftaught_kshw, _ = given[3]
+    _, generator, critics, images_k1hw, known_kchw, selftaught_kchw, _ = given[3]
     assert int(generator["of"]) == 2
     assert {name: int(weights["of"]) for name, weights in critics.items()} == {
         "image": 12,
@@ -96,7 +96,7 @@ def test_the_generator_of_phase_2_teaches_phase_3(given: dict[int, tuple[Any, ..
     }
     assert torch.equal(images_k1hw, slices()[2])
     assert torch.equal(known_kchw, slices()[1])
-    assert (selftaught_kshw == 2).all()
+    assert (selftaught_kchw == 2).all()
 
 
 def test_nothing_is_drawn_where_phase_3_is_kept(given: dict[int, tuple[Any, ...]]) -> None:
@@ -108,7 +108,7 @@ def test_nothing_is_drawn_where_phase_3_is_kept(given: dict[int, tuple[Any, ...]
     assert not given
 
 
-def test_a_generator_teaches_itself_with_its_structures_channels() -> None:
+def test_a_generator_teaches_itself_with_its_slices() -> None:
     class Numbered(FixedGenerator):
         latent_size = 3
 
@@ -120,9 +120,9 @@ def test_a_generator_teaches_itself_with_its_structures_channels() -> None:
 
     channels_kchw = np.random.default_rng(0).normal(size=(4, 3, 8, 8)).astype(np.float32)
     generator = Numbered(channels_kchw)
-    taught = selftaught_channels(generator, 4, seed=5)
+    taught = selftaught_slices(generator, 4, seed=5)
     assert taught.dtype == torch.float16
-    assert torch.equal(taught, torch.from_numpy(channels_kchw[:, 1:]).half())
+    assert torch.equal(taught, torch.from_numpy(channels_kchw).half())
     first = generator.seen
-    selftaught_channels(generator, 4, seed=6)
+    selftaught_slices(generator, 4, seed=6)
     assert not torch.equal(generator.seen, first)
