@@ -25,7 +25,7 @@ DOCUMENTS = sorted(
     {*ROOT.glob("*.md"), *(path for one in FOLDERS for path in ROOT.glob(f"{one}README.md"))}
 )
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-# A file of this repository, with or without a function of it: `gan/phases.py:train_phase_1`.
+# A file of this repository, with or without a function of it: `gan/phases.py:phase_1`.
 FILE = re.compile(r"(?<![\w<>*-])((?:[\w.-]+/)+[\w.-]+\.(?:py|sh|md|txt|def))(?::(\w+(?:\.\w+)*))?")
 CONFIG = re.compile(r"(?<![\w/])(?:configs|clusters)/[\w./-]+\.yaml")
 

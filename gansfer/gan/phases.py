@@ -74,61 +74,46 @@ class PhaseResult:
     precision: str
 
 
-def train_phase_1(
-    settings: GanSettings,
-    labelled_nchw: Tensor,
-    *,
-    seed: int,
-    store: CheckpointStore,
-    watch: Watch,
-    device: str = "cpu",
-) -> PhaseResult:
-    """Train a whole progressive GAN on the labelled slices, all channels.
+@dataclass(frozen=True)
+class Phase:
+    """A phase that is about to begin: what it trains, and when."""
+
+    gan: Gan
+    schedule: Schedule
+
+
+def phase_1(
+    settings: GanSettings, labelled_nchw: Tensor, *, seed: int, device: str = "cpu"
+) -> Phase:
+    """A whole progressive GAN, which learns all channels of the labelled slices.
 
     Args:
         settings: the GAN's settings.
         labelled_nchw: [N, C, H, H] encoded labelled slices, float16 or float32, on any device.
         seed: of this phase's weights and random numbers.
-        store: where states are kept; the phase resumes from it.
-        watch: told of progress; may ask to stop.
         device: "cpu" or "cuda".
-
-    Raises:
-        StopRequested: the watch asked to stop; the state has been saved.
-        UserError: too many updates had a gradient that is not finite.
 
     Source: II.B, phase 1. Slices are not augmented (paper silent).
     """
-    gan = phase_1_gan(settings, labelled_nchw, seed=seed, device=device)
-    schedule = phase_1_schedule(settings, labelled_nchw.shape[-1])
-    train(gan, schedule, store=store, watch=watch)
-    return _result(gan, schedule)
-
-
-def phase_1_gan(
-    settings: GanSettings, labelled_nchw: Tensor, *, seed: int, device: str = "cpu"
-) -> Gan:
-    """What phase 1 trains, as it is before the first step; arguments as of `train_phase_1`."""
     slice_px, n_channels = labelled_nchw.shape[-1], labelled_nchw.shape[1]
     generator = build_generator(settings, slice_px, n_channels, seed_for(seed, "generator"))
     joint = _critic(
         settings, JOINT, [labelled_nchw], slice(None), seed_for(seed, JOINT), device=device
     )
-    return _gan(settings, generator, [joint], seed, device)
+    gan = _gan(settings, generator, [joint], seed, device)
+    return Phase(gan, phase_1_schedule(settings, slice_px))
 
 
-def train_phase_2(
+def phase_2(
     settings: GanSettings,
     generator_weights: Mapping[str, Tensor],
     images_n1hw: Tensor,
     labelled_nchw: Tensor,
     *,
     seed: int,
-    store: CheckpointStore,
-    watch: Watch,
     device: str = "cpu",
-) -> PhaseResult:
-    """Let the early blocks learn anatomy from unlabelled images; the last ones are frozen.
+) -> Phase:
+    """The early blocks, which learn anatomy from unlabelled images; the last ones are frozen.
 
     Args:
         settings: the GAN's settings.
@@ -136,43 +121,20 @@ def train_phase_2(
         images_n1hw: [N, 1, H, H] encoded MR slices of the unlabelled pool.
         labelled_nchw: [N, C, H, H] encoded labelled slices; D_C's real set, if there is a D_C.
         seed: of this phase's weights and random numbers.
-        store: where states are kept; the phase resumes from it.
-        watch: told of progress; may ask to stop.
         device: "cpu" or "cuda".
-
-    Raises:
-        StopRequested: the watch asked to stop; the state has been saved.
-        UserError: too many updates had a gradient that is not finite.
 
     Source: II.B, phase 2; D_C is beyond the paper.
     """
-    gan = phase_2_gan(
-        settings, generator_weights, images_n1hw, labelled_nchw, seed=seed, device=device
-    )
-    schedule = phase_2_schedule(settings, images_n1hw.shape[-1])
-    train(gan, schedule, store=store, watch=watch)
-    return _result(gan, schedule)
-
-
-def phase_2_gan(
-    settings: GanSettings,
-    generator_weights: Mapping[str, Tensor],
-    images_n1hw: Tensor,
-    labelled_nchw: Tensor,
-    *,
-    seed: int,
-    device: str = "cpu",
-) -> Gan:
-    """What phase 2 trains, as it is before the first step; arguments as of `train_phase_2`."""
-    weight = settings.phase_2.coupling_weight
+    weight, slice_px = settings.phase_2.coupling_weight, images_n1hw.shape[-1]
     critics = [_critic(settings, IMAGE, [images_n1hw], _MR, seed_for(seed, IMAGE), device=device)]
     if weight > 0:
         critics.append(_coupling(settings, [labelled_nchw], seed, weight, device))
-    generator = load_generator(settings, images_n1hw.shape[-1], generator_weights)
-    return _gan(settings, generator, critics, seed, device)
+    generator = load_generator(settings, slice_px, generator_weights)
+    gan = _gan(settings, generator, critics, seed, device)
+    return Phase(gan, phase_2_schedule(settings, slice_px))
 
 
-def train_phase_3(
+def phase_3(
     settings: GanSettings,
     generator_weights: Mapping[str, Tensor],
     critics_weights: Mapping[str, Weights],
@@ -181,11 +143,9 @@ def train_phase_3(
     selftaught_nchw: Tensor,
     *,
     seed: int,
-    store: CheckpointStore,
-    watch: Watch,
     device: str = "cpu",
-) -> PhaseResult:
-    """Unfreeze block by block under D_I, kept from phase 2, and a new D_S.
+) -> Phase:
+    """Block by block unfreezes under D_I, kept from phase 2, and a new D_S.
 
     Args:
         settings: the GAN's settings.
@@ -196,45 +156,12 @@ def train_phase_3(
         selftaught_nchw: [N, C, H, H] slices generated after phase 2; one half of the real
             minibatches of D_S ("self-teaching") and of D_C, the labelled the other.
         seed: of this phase's weights and random numbers.
-        store: where states are kept; the phase resumes from it.
-        watch: told of progress; may ask to stop.
         device: "cpu" or "cuda".
-
-    Raises:
-        StopRequested: the watch asked to stop; the state has been saved.
-        UserError: too many updates had a gradient that is not finite.
 
     Source: II.B, phase 3. The critics' weights in the loss: paper silent; settings. D_C is beyond
     the paper.
     """
-    gan = phase_3_gan(
-        settings,
-        generator_weights,
-        critics_weights,
-        images_n1hw,
-        labelled_nchw,
-        selftaught_nchw,
-        seed=seed,
-        device=device,
-    )
-    schedule = phase_3_schedule(settings, images_n1hw.shape[-1])
-    train(gan, schedule, store=store, watch=watch)
-    return _result(gan, schedule)
-
-
-def phase_3_gan(
-    settings: GanSettings,
-    generator_weights: Mapping[str, Tensor],
-    critics_weights: Mapping[str, Weights],
-    images_n1hw: Tensor,
-    labelled_nchw: Tensor,
-    selftaught_nchw: Tensor,
-    *,
-    seed: int,
-    device: str = "cpu",
-) -> Gan:
-    """What phase 3 trains, as it is before the first step; arguments as of `train_phase_3`."""
-    phase = settings.phase_3
+    phase, slice_px = settings.phase_3, images_n1hw.shape[-1]
     image = _critic(
         settings, IMAGE, [images_n1hw], _MR, 0, weight=phase.image_weight, device=device
     )
@@ -255,8 +182,33 @@ def phase_3_gan(
         if COUPLING in critics_weights:
             coupling.network.load_state_dict(critics_weights[COUPLING])
         critics.append(coupling)
-    generator = load_generator(settings, images_n1hw.shape[-1], generator_weights)
-    return _gan(settings, generator, critics, seed, device)
+    generator = load_generator(settings, slice_px, generator_weights)
+    gan = _gan(settings, generator, critics, seed, device)
+    return Phase(gan, phase_3_schedule(settings, slice_px))
+
+
+def train_phase(phase: Phase, *, store: CheckpointStore, watch: Watch) -> PhaseResult:
+    """Train a phase to its end, or from its last checkpoint to its end.
+
+    Args:
+        phase: as it begins; its GAN is changed in place.
+        store: where states are kept; the phase resumes from it.
+        watch: told of progress; may ask to stop.
+
+    Raises:
+        StopRequested: the watch asked to stop; the state has been saved.
+        UserError: too many updates had a gradient that is not finite.
+    """
+    gan, schedule = phase.gan, phase.schedule
+    train(gan, schedule, store=store, watch=watch)
+    skipped = skipped_by_network(gan.records)
+    return PhaseResult(
+        generator_weights=_on_cpu(gan.average),
+        critics={name: _on_cpu(critic.network) for name, critic in gan.critics.items()},
+        records=gan.records,
+        skipped_updates={name: (n, schedule.updates[name]) for name, n in skipped.items()},
+        precision=gan.precision,
+    )
 
 
 def _critic(
@@ -321,17 +273,6 @@ def _adam(settings: GanSettings, network: nn.Module) -> SkippingAdam:
         betas=settings.adam_betas,
         eps=settings.adam_epsilon,
         fused=True,
-    )
-
-
-def _result(gan: Gan, schedule: Schedule) -> PhaseResult:
-    skipped = skipped_by_network(gan.records)
-    return PhaseResult(
-        generator_weights=_on_cpu(gan.average),
-        critics={name: _on_cpu(critic.network) for name, critic in gan.critics.items()},
-        records=gan.records,
-        skipped_updates={name: (n, schedule.updates[name]) for name, n in skipped.items()},
-        precision=gan.precision,
     )
 
 

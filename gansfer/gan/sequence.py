@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from torch import Tensor
 
 from gansfer.gan.networks import Generator
 from gansfer.gan.phases import (
-    PhaseResult,
+    Phase,
     Weights,
-    train_phase_1,
-    train_phase_2,
-    train_phase_3,
+    phase_1,
+    phase_2,
+    phase_3,
 )
 from gansfer.gan.sample import draw_latents, sample
 from gansfer.gan_settings import GanSettings
@@ -35,8 +36,8 @@ class PhaseWeights:
 class RunPhase(Protocol):
     """Runs one phase, or gives what is kept of it."""
 
-    def __call__(self, phase: int, train: Callable[..., PhaseResult]) -> PhaseWeights:
-        """Weights of `phase`, trained by `train(seed=, store=, watch=, device=)` if need be."""
+    def __call__(self, phase: int, prepare: Callable[..., Phase]) -> PhaseWeights:
+        """Weights of `phase`; if need be, `prepare(seed=, device=)` is trained."""
 
 
 def train_in_phases(
@@ -59,19 +60,11 @@ def train_in_phases(
         selftaught: gives the slices that a generator teaches itself with; asked for the phase-2
             generator's, if phase 3 is trained.
     """
+    weights_1 = run(1, partial(phase_1, settings, labelled_kchw))
+    weights_2 = run(2, partial(phase_2, settings, weights_1.generator, images_k1hw, known_kchw))
 
-    def first(**how: Any) -> PhaseResult:
-        return train_phase_1(settings, labelled_kchw, **how)
-
-    weights_1 = run(1, first)
-
-    def second(**how: Any) -> PhaseResult:
-        return train_phase_2(settings, weights_1.generator, images_k1hw, known_kchw, **how)
-
-    weights_2 = run(2, second)
-
-    def third(**how: Any) -> PhaseResult:
-        return train_phase_3(
+    def third(**how: Any) -> Phase:
+        return phase_3(
             settings,
             weights_2.generator,
             weights_2.critics,

@@ -3,7 +3,7 @@
 Every step is the one that a task takes: the phases' networks, schedules and precision, the
 segmenter's preset and batch; where it would take minutes, on fewer slices.
 
-Axes legend: N slices, C channels, S structures, H W rows and columns, L latent.
+Axes legend: N slices, C channels, H W rows and columns, L latent.
 """
 
 from __future__ import annotations
@@ -16,16 +16,10 @@ import torch
 from torch import Tensor
 
 from gansfer.gan.networks import build_generator
-from gansfer.gan.phases import phase_1_gan, phase_2_gan, phase_3_gan
+from gansfer.gan.phases import Phase, phase_1, phase_2, phase_3
 from gansfer.gan.sample import draw_latents, sample
-from gansfer.gan.schedule import (
-    Schedule,
-    Stretch,
-    phase_1_schedule,
-    phase_2_schedule,
-    phase_3_schedule,
-)
-from gansfer.gan.steps import Gan, run_step
+from gansfer.gan.schedule import Schedule, Stretch
+from gansfer.gan.steps import run_step
 from gansfer.gan.training import begin_stretch
 from gansfer.gan_settings import GanSettings
 from gansfer.progress import Silent
@@ -78,7 +72,7 @@ def pieces_of(experiment: Experiment, device: str) -> Iterator[Piece]:
         yield Piece(work.kind, work.side_px, n, flops, steps[work.kind, work.side_px])
     ones = (1,) * len(gan.ladder_px(px))
     least = gan.model_copy(update={"fmaps": ones, "minibatch": _LEAST_BATCH})
-    steps = _first_phase_steps(least, _slices(px, n_channels), device)[1]
+    steps = _ladder_steps(phase_1(least, _slices(px, n_channels), seed=0, device=device))
     for work in work_of(experiment.model_copy(update={"gan": least})):
         if work.kind == "phase_1":
             step = steps[work.kind, work.side_px]
@@ -106,38 +100,33 @@ def _gan_steps(
 ) -> dict[tuple[Kind, int], Step]:
     """A step of each level of phase 1, and of phases 2 and 3 where they are trained."""
     labelled_nchw = _slices(px, n_channels)
-    images_n1hw, channels_nshw = labelled_nchw[:, :1], labelled_nchw[:, 1:]
-    first, steps = _first_phase_steps(settings, labelled_nchw, device)
-    weights = first.generator.state_dict()
-    second = phase_2_gan(settings, weights, images_n1hw, labelled_nchw, seed=0, device=device)
-    third = phase_3_gan(
+    images_n1hw = labelled_nchw[:, :1]
+    first = phase_1(settings, labelled_nchw, seed=0, device=device)
+    weights = first.gan.generator.state_dict()
+    second = phase_2(settings, weights, images_n1hw, labelled_nchw, seed=0, device=device)
+    third = phase_3(
         settings,
         weights,
-        {name: critic.network.state_dict() for name, critic in second.critics.items()},
+        {name: critic.network.state_dict() for name, critic in second.gan.critics.items()},
         images_n1hw,
         labelled_nchw,
-        channels_nshw,
+        selftaught_nchw=labelled_nchw,
         seed=0,
         device=device,
     )
-    phases: dict[Kind, tuple[Gan, Schedule]] = {
-        "phase_2": (second, phase_2_schedule(settings, px)),
-        "phase_3": (third, phase_3_schedule(settings, px)),
-    }
-    for kind, (gan, schedule) in phases.items():
-        if schedule.stretches:
-            steps[kind, px] = _gan_step(gan, schedule, _steady(schedule))
+    steps = _ladder_steps(first)
+    phases: dict[Kind, Phase] = {"phase_2": second, "phase_3": third}
+    for kind, phase in phases.items():
+        if phase.schedule.stretches:
+            steps[kind, px] = _gan_step(phase, _steady(phase.schedule))
     return steps
 
 
-def _first_phase_steps(
-    settings: GanSettings, labelled_nchw: Tensor, device: str
-) -> tuple[Gan, dict[tuple[Kind, int], Step]]:
-    gan = phase_1_gan(settings, labelled_nchw, seed=0, device=device)
-    schedule = phase_1_schedule(settings, labelled_nchw.shape[-1])
-    return gan, {
-        ("phase_1", stretch.px): _gan_step(gan, schedule, stretch)
-        for stretch in schedule.stretches
+def _ladder_steps(first: Phase) -> dict[tuple[Kind, int], Step]:
+    """A step of each level of phase 1."""
+    return {
+        ("phase_1", stretch.px): _gan_step(first, stretch)
+        for stretch in first.schedule.stretches
         if not stretch.fades
     }
 
@@ -147,11 +136,11 @@ def _steady(schedule: Schedule) -> Stretch:
     return min(schedule.stretches, key=lambda one: (one.steps_per_cycle, -one.n_cycles))
 
 
-def _gan_step(gan: Gan, schedule: Schedule, stretch: Stretch) -> Step:
+def _gan_step(phase: Phase, stretch: Stretch) -> Step:
     """The last step of a stretch, in which every critic learns and the generator too."""
-    moment = schedule.at(stretch.first_step + stretch.n_steps - 1)
-    real_sets = begin_stretch(gan, stretch)
-    return lambda: run_step(gan, moment, real_sets)
+    moment = phase.schedule.at(stretch.first_step + stretch.n_steps - 1)
+    real_sets = begin_stretch(phase.gan, stretch)
+    return lambda: run_step(phase.gan, moment, real_sets)
 
 
 def _segmenter_steps(experiment: Experiment, device: str) -> dict[tuple[Kind, int], Step]:

@@ -28,7 +28,7 @@ from gansfer.cohort.training_data import LabelledVolumes, TrainingData, fit_grou
 from gansfer.drawing.loss_curves import loss_curves
 from gansfer.drawing.slices import sample_grid
 from gansfer.gan.networks import load_generator
-from gansfer.gan.phases import PhaseResult, Weights
+from gansfer.gan.phases import Phase, PhaseResult, Weights, train_phase
 from gansfer.gan.sample import draw_latents
 from gansfer.gan.sequence import PhaseWeights, selftaught_slices, train_in_phases
 from gansfer.gan_settings import PHASES
@@ -87,7 +87,7 @@ def train_gan(context: Context) -> Outcome:
     basis: list[Any] = [others, networks, cohort_digest]
     settings = {1: gan.phase_1, 2: gan.phase_2, 3: gan.phase_3}
 
-    def run(phase: int, train: Callable[..., PhaseResult]) -> PhaseWeights:
+    def run(phase: int, prepare: Callable[..., Phase]) -> PhaseWeights:
         if phase == 2 and gan.labelled_copies > 0:
             basis.append([gan.labelled_copies, context.task.settings["augmentation"]])
         basis.append(settings[phase].model_dump(mode="json"))
@@ -97,12 +97,8 @@ def train_gan(context: Context) -> Outcome:
         if kept is not None:
             store.clear()  # of a process that was killed when the phase was written
             return kept
-        result = train(
-            seed=context.seed_for("phase", phase),
-            store=store,
-            watch=_InPhase(context.watch, phase),
-            device=context.device,
-        )
+        prepared = prepare(seed=context.seed_for("phase", phase), device=context.device)
+        result = train_phase(prepared, store=store, watch=_InPhase(context.watch, phase))
         _write_phase(context, phase, identity, result, code, labelling)
         store.clear()
         return PhaseWeights(result.generator_weights, result.critics)

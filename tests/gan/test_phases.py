@@ -14,7 +14,7 @@ from torch import Tensor
 from gansfer.gan import phases, steps
 from gansfer.gan.blocks import GeneratorStart
 from gansfer.gan.networks import build_critic, build_generator, build_window_critic
-from gansfer.gan.phases import PhaseResult, train_phase_1, train_phase_2, train_phase_3
+from gansfer.gan.phases import Phase, PhaseResult, phase_1, phase_2, phase_3, train_phase
 from gansfer.gan.schedule import phase_3_schedule
 from gansfer.gan_settings import GanSettings
 from gansfer.progress import Silent, StopRequested
@@ -73,21 +73,29 @@ def _run(phase: int, settings: GanSettings) -> Run:
     generator = build_generator(settings, _PX, _CHANNELS, seed=7).state_dict()
 
     def run(store: CheckpointStore, watch: Silent) -> PhaseResult:
-        how: dict[str, Any] = {"seed": 1, "store": store, "watch": watch}
+        return train_phase(prepared(), store=store, watch=watch)
+
+    def prepared() -> Phase:
         if phase == 1:
-            return train_phase_1(settings, _slices(10, _CHANNELS, 0), **how)
+            return phase_1(settings, _slices(10, _CHANNELS, 0), seed=1)
         if phase == 2:
             pool, labelled = _slices(10, 1, 1).half(), _slices(6, _CHANNELS, 2)
-            return train_phase_2(settings, generator, pool, labelled, **how)
+            return phase_2(settings, generator, pool, labelled, seed=1)
         critics = {"image": build_critic(settings, _PX, 1, seed=8).state_dict()}
         if settings.phase_2.coupling_weight > 0:
             critics["coupling"] = build_window_critic(_CHANNELS, seed=9).state_dict()
         labelled, selftaught = _slices(6, _CHANNELS, 2), _slices(9, _CHANNELS, 3)
-        return train_phase_3(
-            settings, generator, critics, _slices(10, 1, 1), labelled, selftaught, **how
-        )
+        pool = _slices(10, 1, 1)
+        return phase_3(settings, generator, critics, pool, labelled, selftaught, seed=1)
 
     return run
+
+
+def _train_phase_1(
+    settings: GanSettings, labelled_nchw: Tensor, folder: Path, seed: int = 1
+) -> PhaseResult:
+    begun = phase_1(settings, labelled_nchw, seed=seed)
+    return train_phase(begun, store=_store(folder), watch=Silent())
 
 
 def _store(folder: Path) -> CheckpointStore:
@@ -182,18 +190,10 @@ def test_saving_often_changes_nothing(tmp_path: Path) -> None:
 
 def test_phase_1_trains_every_part_and_takes_half_precision(tmp_path: Path) -> None:
     settings = _settings()
-    result = train_phase_1(
-        settings,
-        _slices(10, _CHANNELS, 0).half(),
-        seed=1,
-        store=_store(tmp_path),
-        watch=Silent(),
-    )
+    result = _train_phase_1(settings, _slices(10, _CHANNELS, 0).half(), tmp_path)
     shape = build_generator(settings, _PX, _CHANNELS).state_dict()
     assert result.generator_weights.keys() == shape.keys()
-    other = train_phase_1(
-        settings, _slices(10, _CHANNELS, 0), seed=2, store=_store(tmp_path / "b"), watch=Silent()
-    )
+    other = _train_phase_1(settings, _slices(10, _CHANNELS, 0), tmp_path / "b", seed=2)
     for name, value in result.generator_weights.items():
         assert torch.isfinite(value).all()
         assert not torch.equal(value, other.generator_weights[name]), name
@@ -267,7 +267,7 @@ def test_each_critic_sees_its_channels_and_its_reals(
 
     monkeypatch.setattr(steps, "critic_step", spy)
     monkeypatch.setattr(steps, "generator_step", lambda *rest: None)
-    train_phase_3(
+    begun = phase_3(
         settings,
         build_generator(settings, _PX, _CHANNELS).state_dict(),
         {"image": build_critic(settings, _PX, 1).state_dict()},
@@ -275,9 +275,8 @@ def test_each_critic_sees_its_channels_and_its_reals(
         torch.full((3, _CHANNELS, _PX, _PX), 1.0),
         torch.full((50, _CHANNELS, _PX, _PX), 2.0),
         seed=1,
-        store=_store(tmp_path),
-        watch=Silent(),
     )
+    train_phase(begun, store=_store(tmp_path), watch=Silent())
     n_steps = phase_3_schedule(settings, _PX).n_steps
     assert seen == {
         ("image", 1, 0.5): 10 * 4,
@@ -303,7 +302,7 @@ def test_updates_that_are_not_finite_are_skipped_and_counted(tmp_path: Path) -> 
     settings = _settings(max_skipped_fraction=1.0)
     poisoned = _slices(10, _CHANNELS, 0)
     poisoned[0] = torch.nan
-    result = train_phase_1(settings, poisoned, seed=1, store=_store(tmp_path), watch=Silent())
+    result = _train_phase_1(settings, poisoned, tmp_path)
     for state in (result.generator_weights, *result.critics.values()):
         assert all(torch.isfinite(value).all() for value in state.values())
     skipped = [record["skipped_joint"] for record in result.records]
@@ -396,7 +395,7 @@ def test_phase_1_learns_a_simple_distribution(tmp_path: Path) -> None:
     )
     bright = torch.full((4, _CHANNELS, _PX, _PX), -1.0)
     bright[:, 0, :, : _PX // 2] = 0.8  # the left half of the first channel
-    result = train_phase_1(settings, bright, seed=1, store=_store(tmp_path), watch=Silent())
+    result = _train_phase_1(settings, bright, tmp_path)
     generator = build_generator(settings, _PX, _CHANNELS)
     generator.load_state_dict(result.generator_weights)
     made = generator(torch.randn(32, 4, generator=torch.Generator().manual_seed(0))).mean(0)

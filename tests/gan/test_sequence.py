@@ -36,7 +36,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> dict[int, tuple[Any, ...]]:
             seen[phase] = (*arguments, how)
             return result_of(phase)
 
-        monkeypatch.setattr(sequence, f"train_phase_{phase}", stand_in)
+        monkeypatch.setattr(sequence, f"phase_{phase}", stand_in)
     return seen
 
 
@@ -53,10 +53,10 @@ def train(kept: dict[int, PhaseWeights] | None = None) -> list[Any]:
     """Train in phases, but for those that are kept; the generators that taught themselves."""
     teachers: list[Any] = []
 
-    def run(phase: int, train: Callable[..., PhaseResult]) -> PhaseWeights:
+    def run(phase: int, prepare: Callable[..., Any]) -> PhaseWeights:
         if kept is not None and phase in kept:
             return kept[phase]
-        result = train(seed=phase)
+        result = prepare(seed=phase)  # the stand-in's, already trained
         return PhaseWeights(result.generator_weights, result.critics)
 
     def teach(weights: Weights) -> Tensor:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gansfer.errors import UserError
-from gansfer.gan.phases import PhaseResult, train_phase_1
+from gansfer.gan.phases import PhaseResult, phase_1, train_phase
 from gansfer.gan.schedule import phase_1_schedule, phase_2_schedule, phase_3_schedule
 from gansfer.gan.skipping import check_skipped, skipped_by_network
 from gansfer.gan_settings import GanSettings
@@ -101,7 +101,7 @@ def test_planned_updates_are_those_of_every_step(schedule_of: Any) -> None:
 
 def train(folder: Path, slices_nchw: torch.Tensor, watch: Silent, **changes: Any) -> PhaseResult:
     store = CheckpointStore(folder, "test", every_s=1e9)
-    return train_phase_1(settings(**changes), slices_nchw, seed=1, store=store, watch=watch)
+    return train_phase(phase_1(settings(**changes), slices_nchw, seed=1), store=store, watch=watch)
 
 
 class Notes(Silent):

@@ -12,8 +12,7 @@ import pytest
 import torch
 
 from gansfer.cohort.shards import Cohort
-from gansfer.gan import sequence
-from gansfer.gan.phases import PhaseResult, Weights
+from gansfer.gan.phases import Phase, PhaseResult
 from gansfer.training.precision import settled_precision
 from jobs.reporting.training_facts import failed_quality
 from jobs.stages import segment_cohort as cohort_stage
@@ -153,13 +152,11 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     class Trained(Exception):
         pass
 
-    for phase in (1, 2, 3):
+    def refuse(phase: Phase, **how: object) -> None:
+        asked.append(phase.schedule.phase)
+        raise Trained
 
-        def refuse(*args: object, phase: int = phase, **how: object) -> None:
-            asked.append(phase)
-            raise Trained
-
-        monkeypatch.setattr(sequence, f"train_phase_{phase}", refuse)
+    monkeypatch.setattr(train_gan_stage, "train_phase", refuse)
     return asked
 
 
@@ -229,12 +226,15 @@ def test_skipped_updates_and_variety_of_each_phase_are_on_record(finished: Finis
 def test_a_generator_that_draws_one_picture_is_on_record_with_its_phase(
     trial: Trial, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def collapsed(gan: object, state: Weights, critics: Any, *_: object, **how: object) -> Any:
+    def collapsed(phase: Phase, **how: object) -> PhaseResult:
+        assert phase.schedule.phase == 3
+        state = phase.gan.generator.state_dict()
         same = {name: torch.zeros_like(value) for name, value in state.items()}
         skipped = {"image": (1, 40), "label": (0, 40), "generator": (0, 40)}
+        critics = {"image": phase.gan.critics["image"].network.state_dict()}
         return PhaseResult(same, critics, [{"step": 1, "images": 4}], skipped, "float32")
 
-    monkeypatch.setattr(sequence, "train_phase_3", collapsed)
+    monkeypatch.setattr(train_gan_stage, "train_phase", collapsed)
     files = trial.storage.files(trial.task(GAN))
     files.phase(3).identity.unlink()
     files.phase(3).critic("coupling").touch()  # of other settings
