@@ -52,7 +52,7 @@ def arms_of(experiment: Experiment, fold: int, labels: int) -> tuple[Arm, ...]:
     arm of the ablation's ratio.
     """
     arms = [*main_arms(experiment)]
-    ablation = experiment.grid.ablation
+    ablation = experiment.grid.table_i
     if ablation is not None and (fold, labels) == (ablation.fold, ablation.label_count):
         if ablation.ratio not in experiment.grid.ratios:
             arms.append(_ratio_arm(ablation.ratio))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -52,9 +52,19 @@ Ratio = Annotated[str, AfterValidator(in_lowest_terms)]
 class Ablation(Settings):
     """The cell of Table I, in which every phase's slices are tried with and without real data."""
 
-    fold: CountOrZero = Field(0, description="the fold that Table I is computed on")
+    fold: CountOrZero | None = Field(
+        None, description="the fold that Table I is computed on; None: the first that runs"
+    )
     label_count: Count = Field(1, description="its number of labelled subjects")
     ratio: Ratio = Field("2:1", description="real to synthetic in the rows with a plus")
+
+
+class TableI(NamedTuple):
+    """The ablation's cell as it runs; as `Ablation`."""
+
+    fold: int
+    label_count: int
+    ratio: str
 
 
 class Rival(Settings):
@@ -121,6 +131,15 @@ class GridSettings(Settings):
         """The folds that are run."""
         return tuple(range(self.folds)) if self.use_folds is None else self.use_folds
 
+    @property
+    def table_i(self) -> TableI | None:
+        """Where Table I is computed; None: nowhere."""
+        asked = self.ablation
+        if asked is None:
+            return None
+        fold = self.run_folds[0] if asked.fold is None else asked.fold
+        return TableI(fold, asked.label_count, asked.ratio)
+
     def with_seed(self, name: str) -> str:
         """A cell's name as a user gives it, with its seed: the first where there is none."""
         bare = name.strip("/")
@@ -135,7 +154,7 @@ class GridSettings(Settings):
             return None
         fold = rival.fold
         if fold is None:
-            fold = self.run_folds[0] if self.ablation is None else self.ablation.fold
+            fold = self.run_folds[0] if self.table_i is None else self.table_i.fold
         counts = rival.label_counts or tuple(
             count for count in self.label_counts if count in PAPER_RIVAL_COUNTS
         )
@@ -150,7 +169,7 @@ class GridSettings(Settings):
     @model_validator(mode="after")
     def _folds_exist(self) -> GridSettings:
         wanted = {"use_folds": self.run_folds}
-        if self.ablation is not None:
+        if self.ablation is not None and self.ablation.fold is not None:
             wanted["ablation.fold"] = (self.ablation.fold,)
         if self.analysis_fold != "auto":
             wanted["analysis_fold"] = (self.analysis_fold,)

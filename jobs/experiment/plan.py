@@ -257,9 +257,10 @@ def _settings(experiment: Experiment, stage: StageName, cell: Cell) -> dict[str,
         return {"references": references | {"tasks": reference_tasks(experiment)}}
     if stage == "segment_cohort":
         return {"grid": {"analysis_fold": grid.analysis_fold}}
+    ablation = grid.table_i
     return {
         "analysis": experiment.analysis.model_dump(mode="json"),
-        "grid": {"ablation": None if grid.ablation is None else grid.ablation.model_dump()},
+        "grid": {"ablation": None if ablation is None else ablation._asdict()},
     }
 
 

@@ -150,7 +150,7 @@ def _meta(plan: Plan, ledger: Ledger, subjects: Iterable[Subject]) -> Meta:
             **manifest["packages"],
         }
     analysis = analysis_facts(plan, ledger)
-    ablation = experiment.grid.ablation
+    ablation = experiment.grid.table_i
     settings = experiment.analysis
     return Meta(
         name=experiment.name,

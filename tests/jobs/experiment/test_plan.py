@@ -44,6 +44,13 @@ def test_the_ablation_cell_has_every_row_of_table_i(paper: Plan) -> None:
     assert arms == table_i | {"ratio-100to1", "ratio-10to1", "ratio-1to1"}
 
 
+def test_table_i_is_of_the_first_fold_that_runs() -> None:
+    plan = plan_of(grid={"use_folds": [2, 3]})
+    arms = [task.cell for task in plan.of_stage("train_segmenter")]
+    of_phase_1 = {cell.fold for cell in arms if cell.arm and cell.arm.name == "p1"}
+    assert of_phase_1 == {2}
+
+
 def test_an_ablation_ratio_that_is_no_arm_gets_one() -> None:
     plan = plan_of(grid={"ratios": ["10:1"], "ablation": {"ratio": "3:1"}})
     names = {task.cell.arm.name for task in plan.tasks if task.cell.arm}
