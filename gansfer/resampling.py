@@ -68,7 +68,7 @@ def resample_labels(label_xyz: LabelMap, voxel_from_out: Affine, shape_out: Shap
     n_fine = _fineness(voxel_from_out)
     voxel_from_fine, shape_fine = _refine(voxel_from_out, shape_out, n_fine)
     copied = _grids_coincide(voxel_from_fine)
-    if copied and n_fine == 1:
+    if copied and n_fine == (1, 1, 1):
         return _sample(label_xyz, voxel_from_out, shape_out, order=0)
     if not copied:
         crop, voxel_from_fine = _crop(label_xyz.shape, voxel_from_fine, shape_fine)
@@ -119,25 +119,27 @@ def _grids_coincide(voxel_from_out: Affine) -> bool:
     )
 
 
-def _fineness(voxel_from_out: Affine) -> int:
+def _fineness(voxel_from_out: Affine) -> Shape:
     """Count samples along each axis of an output voxel that skip none of the input."""
-    input_voxels = np.linalg.norm(voxel_from_out[:3, :3], axis=0).max()
-    return max(1, int(np.ceil(input_voxels - 0.25)))
+    input_voxels_3 = np.linalg.norm(voxel_from_out[:3, :3], axis=0)
+    z, h, w = np.maximum(1, np.ceil(input_voxels_3 - 0.25)).astype(int).tolist()
+    return z, h, w
 
 
-def _refine(voxel_from_out: Affine, shape_out: Shape, n_fine: int) -> tuple[Affine, Shape]:
-    """Make the grid with `n_fine` samples along each axis of every output voxel."""
-    out_from_fine = np.diag([1 / n_fine] * 3 + [1.0])
-    out_from_fine[:3, 3] = (1 / n_fine - 1) / 2  # samples lie symmetric about the voxel's centre
-    z, h, w = shape_out
-    return voxel_from_out @ out_from_fine, (z * n_fine, h * n_fine, w * n_fine)
+def _refine(voxel_from_out: Affine, shape_out: Shape, n_fine: Shape) -> tuple[Affine, Shape]:
+    """Make the grid with `n_fine` samples along the axes of every output voxel."""
+    share_3 = 1 / np.array(n_fine)
+    out_from_fine = np.diag([*share_3, 1.0])
+    out_from_fine[:3, 3] = (share_3 - 1) / 2  # samples lie symmetric about the voxel's centre
+    z, h, w = (n * samples for n, samples in zip(shape_out, n_fine, strict=True))
+    return voxel_from_out @ out_from_fine, (z, h, w)
 
 
-def _block_mean(fine: Floats, n_fine: int) -> Floats:
-    if n_fine == 1:
+def _block_mean(fine: Floats, n_fine: Shape) -> Floats:
+    if n_fine == (1, 1, 1):
         return fine
-    z, h, w = (n // n_fine for n in fine.shape)
-    blocks = fine.reshape(z, n_fine, h, n_fine, w, n_fine)
+    (z, h, w), (in_z, in_h, in_w) = fine.shape, n_fine
+    blocks = fine.reshape(z // in_z, in_z, h // in_h, in_h, w // in_w, in_w)
     return blocks.mean(axis=(1, 3, 5), dtype=np.float32)
 
 

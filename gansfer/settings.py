@@ -35,21 +35,37 @@ class RoiSettings(Settings):
         (-0.5, -10.5, 0.5),
         description="RAS millimetres; round the deep grey matter, on the grid of T88 voxels",
     )
-    voxel_mm: Positive = Field(1.0, description="edge of a voxel, in every direction")
+    voxel_mm: Positive = Field(
+        1.0, description="edge of a voxel, in a slice and, without slice_mm, across slices"
+    )
+    slice_mm: Positive | None = Field(
+        None, description="from one slice to the next; None: voxel_mm, as in the paper"
+    )
+
+    @property
+    def spacing_xyz_mm(self) -> tuple[float, float, float]:
+        """Edges of a voxel."""
+        return self.voxel_mm, self.voxel_mm, self.slice_mm or self.voxel_mm
+
+    @property
+    def spacing_zhw_mm(self) -> tuple[float, float, float]:
+        """From one slice, row and column to the next."""
+        x_mm, y_mm, z_mm = self.spacing_xyz_mm
+        return z_mm, y_mm, x_mm
 
     @property
     def shape_zhw(self) -> tuple[int, int, int]:
         """Slices, rows and columns of the region in voxels."""
-        x_mm, y_mm, z_mm = self.size_mm
-        z, h, w = (round(side_mm / self.voxel_mm) for side_mm in (z_mm, y_mm, x_mm))
+        sides_mm = zip(self.size_mm, self.spacing_xyz_mm, strict=True)
+        w, h, z = (round(side_mm / step_mm) for side_mm, step_mm in sides_mm)
         return z, h, w
 
     @model_validator(mode="after")
     def _square_and_whole(self) -> RoiSettings:
-        for side_mm in self.size_mm:
-            if abs(side_mm / self.voxel_mm - round(side_mm / self.voxel_mm)) > 1e-6:
+        for side_mm, step_mm in zip(self.size_mm, self.spacing_xyz_mm, strict=True):
+            if abs(side_mm / step_mm - round(side_mm / step_mm)) > 1e-6:
                 raise ValueError(
-                    f"size_mm {side_mm:g} is not a whole number of voxels of {self.voxel_mm:g} mm"
+                    f"size_mm {side_mm:g} is not a whole number of voxels of {step_mm:g} mm"
                 )
         if self.size_mm[0] != self.size_mm[1]:
             raise ValueError(

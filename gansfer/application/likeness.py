@@ -142,11 +142,14 @@ def unlike(
 
 
 def volumes_ml(
-    label_zhw: npt.NDArray[np.integer], structures: Sequence[str], voxel_mm: float
+    label_zhw: npt.NDArray[np.integer],
+    structures: Sequence[str],
+    spacing_zhw_mm: tuple[float, float, float],
 ) -> dict[str, float]:
     """Volume of each structure of a label map in the region of interest."""
     voxels = np.bincount(label_zhw.ravel(), minlength=len(structures) + 1)[1:]
-    return {name: float(n) * voxel_mm**3 / 1000 for name, n in zip(structures, voxels, strict=True)}
+    voxel_ml = float(np.prod(spacing_zhw_mm)) / 1000
+    return {name: float(n) * voxel_ml for name, n in zip(structures, voxels, strict=True)}
 
 
 def _log_ml(volumes: Sequence[float]) -> npt.NDArray[np.float64]:

@@ -92,7 +92,7 @@ def segment_image(
         facts.likeness,
         model.mean_zhw,
         image_zhw,
-        volumes_ml(label_zhw, facts.structures, facts.roi.voxel_mm),
+        volumes_ml(label_zhw, facts.structures, facts.roi.spacing_zhw_mm),
     )
     return SegmentedImage(
         id=raw.subject.id,

@@ -234,7 +234,7 @@ def _describe(
     file.attrs["software"] = software
     file.attrs["space"] = "common space of the cohort, RAS mm"
     file.attrs["axes"] = "Z inferior to superior, H anterior to posterior, W right to left"
-    file.attrs["spacing_zhw_mm"] = [roi.voxel_mm] * 3
+    file.attrs["spacing_zhw_mm"] = roi.spacing_zhw_mm
     file.attrs["ras_from_zhw"] = roi_affine(roi)
     file.attrs["intensity_units"] = "z-score over the brain voxels of the whole image"
     file.attrs["structures"] = list(structures)

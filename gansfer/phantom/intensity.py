@@ -71,7 +71,7 @@ def t1_image(
         individual: the subject's anatomy.
         places: of the grid's voxels.
         axes_mm: coordinates of the grid along x, y and z, mm.
-        voxel_mm: voxel side; noise averages out in larger voxels.
+        voxel_mm: voxel side, in a slice; noise averages out in larger voxels.
         rng: of the noise.
 
     Returns:

@@ -131,14 +131,14 @@ def field_of_view(roi: RoiSettings) -> tuple[Axes, npt.NDArray[np.float64]]:
     Returns:
         coordinates along x, y and z (mm), and the affine [4, 4] voxel index -> RAS mm.
     """
-    margin = round(MARGIN_MM / roi.voxel_mm)
-    affine_ras = np.diag([roi.voxel_mm, roi.voxel_mm, roi.voxel_mm, 1.0])
+    affine_ras = np.diag([*roi.spacing_xyz_mm, 1.0])
     lines = []
-    for axis, (centre_mm, side_mm) in enumerate(zip(roi.centre_mm, roi.size_mm, strict=True)):
-        n_voxels = round(side_mm / roi.voxel_mm) + 2 * margin
-        first_mm = centre_mm - side_mm / 2 + (0.5 - margin) * roi.voxel_mm
+    for axis, step_mm in enumerate(roi.spacing_xyz_mm):
+        margin = round(MARGIN_MM / step_mm)
+        n_voxels = round(roi.size_mm[axis] / step_mm) + 2 * margin
+        first_mm = roi.centre_mm[axis] - roi.size_mm[axis] / 2 + (0.5 - margin) * step_mm
         affine_ras[axis, 3] = first_mm
-        lines.append((first_mm + roi.voxel_mm * np.arange(n_voxels)).astype(np.float32))
+        lines.append((first_mm + step_mm * np.arange(n_voxels)).astype(np.float32))
     return (lines[0], lines[1], lines[2]), affine_ras
 
 
@@ -150,7 +150,7 @@ def scan(
     Args:
         individual: the subject's anatomy.
         axes_mm: coordinates of the grid along x, y and z, mm.
-        voxel_mm: voxel side.
+        voxel_mm: voxel side, in a slice.
         rng: of the image's noise.
 
     Returns:

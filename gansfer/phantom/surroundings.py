@@ -70,7 +70,7 @@ def _folds(
     individual: Individual,
     places: Places,
     shape: tuple[int, ...],
-    voxel_mm: float,
+    steps_mm: tuple[float, ...],
     outside_core_n: npt.NDArray[np.bool_],
 ) -> Floats:
     """Distance to the nearest sheet of a random labyrinth whose walls run inward.
@@ -79,7 +79,7 @@ def _folds(
         individual: the subject's anatomy.
         places: of the grid's voxels.
         shape: of the grid.
-        voxel_mm: voxel side.
+        steps_mm: sides of a voxel along x, y and z.
         outside_core_n: where it is wanted, and a voxel further; 0 elsewhere.
     """
     spacing_mm, lattice = individual.folds
@@ -94,7 +94,7 @@ def _folds(
     # The lattice holds the coefficients of a cubic B-spline: no prefilter.
     fold[where] = map_coordinates(lattice, np.stack(at), order=3, prefilter=False, mode="nearest")
     fold = fold.reshape(shape)
-    slope = np.sqrt(sum(part**2 for part in np.gradient(fold, voxel_mm)) + 4e-4)
+    slope = np.sqrt(sum(part**2 for part in np.gradient(fold, *steps_mm)) + 4e-4)
     return np.asarray((np.abs(fold) / slope).ravel(), dtype=np.float32)
 
 
@@ -111,9 +111,10 @@ def _sulci(individual: Individual, places: Places, axes_mm: Axes, hull: Floats) 
     )
     core = np.maximum(core, _ellipsoid(wavy, (36, -20, -14), (9, 26, 6)))
     shape = tuple(len(line_mm) for line_mm in axes_mm)
-    voxel_mm = float(axes_mm[0][1] - axes_mm[0][0])
-    wanted = (core < 6.0 + 3 * voxel_mm) & (hull > -3 * voxel_mm)
-    nearest = np.maximum(_folds(individual, places, shape, voxel_mm, wanted), core)
+    steps_mm = tuple(float(line_mm[1] - line_mm[0]) for line_mm in axes_mm)
+    reach_mm = 3 * max(steps_mm)
+    wanted = (core < 6.0 + reach_mm) & (hull > -reach_mm)
+    nearest = np.maximum(_folds(individual, places, shape, steps_mm, wanted), core)
     # Interhemispheric fissure, outside the corpus callosum.
     callosum = _ellipsoid(places, (0, -7, 6), (FAR_MM, 35, 22.5), inner=True) * 1.25
     nearest = np.minimum(nearest, np.maximum(x, callosum))

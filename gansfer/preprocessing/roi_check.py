@@ -49,17 +49,17 @@ class LabelExtent:
 def roi_affine(roi: RoiSettings) -> Affine:
     """Affine [4, 4] from a (z, h, w) index of the region to RAS millimetres of the common space."""
     n_z, n_h, n_w = roi.shape_zhw
-    step = roi.voxel_mm
+    slice_mm, row_mm, column_mm = roi.spacing_zhw_mm
     x_mm, y_mm, z_mm = roi.centre_mm
     affine = np.zeros((4, 4))
-    affine[0, 2] = -step  # columns run from the patient's right (+x) to left
-    affine[1, 1] = -step  # rows run from anterior (+y) to posterior
-    affine[2, 0] = step  # slices run upwards
+    affine[0, 2] = -column_mm  # columns run from the patient's right (+x) to left
+    affine[1, 1] = -row_mm  # rows run from anterior (+y) to posterior
+    affine[2, 0] = slice_mm  # slices run upwards
     # The centre lies between the middle voxels of an even number: half a voxel from their centres.
     affine[:3, 3] = (
-        x_mm + step * (n_w - 1) / 2,
-        y_mm + step * (n_h - 1) / 2,
-        z_mm - step * (n_z - 1) / 2,
+        x_mm + column_mm * (n_w - 1) / 2,
+        y_mm + row_mm * (n_h - 1) / 2,
+        z_mm - slice_mm * (n_z - 1) / 2,
     )
     affine[3, 3] = 1.0
     return affine
@@ -104,12 +104,15 @@ def roi_problems(extents: Sequence[LabelExtent], roi: RoiSettings, max_outside: 
         return []
     fitting = fitting_roi([one.box_mm for one in extents], roi)
     size = ", ".join(f"{mm:g}" for mm in fitting.size_mm)
+    voxel = f"voxel_mm: {roi.voxel_mm:g}"
+    if roi.slice_mm is not None:
+        voxel += f", slice_mm: {roi.slice_mm:g}"
     centre = ", ".join(f"{mm:g}" for mm in fitting.centre_mm)
     return [
         f"{one.subject_id}: {one.n_outside} of {one.n_voxels} labelled voxels "
         f"({one.fraction_outside:.1%}) are outside the region of interest, at most "
         f"{max_outside:.1%} may be; every label fits into cohort.roi: "
-        f"{{size_mm: [{size}], centre_mm: [{centre}], voxel_mm: {roi.voxel_mm:g}}}"
+        f"{{size_mm: [{size}], centre_mm: [{centre}], {voxel}}}"
         for one in extents
         if one.fraction_outside > max_outside
     ]
@@ -121,27 +124,30 @@ def fitting_roi(boxes_mm: Sequence[Sequence[float]], roi: RoiSettings) -> RoiSet
     A larger one has slices of a whole number of 16 voxels (the GAN's ladder doubles a small square)
     and keeps the voxels on the grid that the given region has.
     """
-    margin_mm = MARGIN_MM + roi.voxel_mm / 2
-    low_mm = [min(box[axis] for box in boxes_mm) - margin_mm for axis in range(3)]
-    high_mm = [max(box[axis + 3] for box in boxes_mm) + margin_mm for axis in range(3)]
-    wanted = [math.ceil((high_mm[axis] - low_mm[axis]) / roi.voxel_mm) for axis in range(3)]
+    step_mm = roi.spacing_xyz_mm
+    margin_mm = [MARGIN_MM + step / 2 for step in step_mm]
+    low_mm = [min(box[axis] for box in boxes_mm) - margin_mm[axis] for axis in range(3)]
+    high_mm = [max(box[axis + 3] for box in boxes_mm) + margin_mm[axis] for axis in range(3)]
+    wanted = [math.ceil((high_mm[axis] - low_mm[axis]) / step_mm[axis]) for axis in range(3)]
     n_z, n_h, _ = roi.shape_zhw
     side = max(wanted[0], wanted[1])
     side = n_h if side <= n_h else -(-side // 16) * 16
     height = n_z if wanted[2] <= n_z else wanted[2] + wanted[2] % 2
-    size_mm = (side * roi.voxel_mm, side * roi.voxel_mm, height * roi.voxel_mm)
+    size_mm = (side * step_mm[0], side * step_mm[1], height * step_mm[2])
     middle_mm = [(low_mm[axis] + high_mm[axis]) / 2 for axis in range(3)]
     centre_mm = [
-        _on_grid(middle_mm[axis], size_mm[axis], roi.centre_mm[axis], roi.size_mm[axis], roi)
+        _on_grid(
+            middle_mm[axis], size_mm[axis], roi.centre_mm[axis], roi.size_mm[axis], step_mm[axis]
+        )
         for axis in range(3)
     ]
     return roi.model_copy(update={"size_mm": size_mm, "centre_mm": tuple(centre_mm)})
 
 
 def _on_grid(
-    middle_mm: float, size_mm: float, old_middle_mm: float, old_size_mm: float, roi: RoiSettings
+    middle_mm: float, size_mm: float, old_middle_mm: float, old_size_mm: float, step_mm: float
 ) -> float:
     """The middle nearest to the wanted one that keeps voxels where the old region has them."""
     shift = (size_mm - old_size_mm) / 2
-    steps = round((middle_mm - old_middle_mm - shift) / roi.voxel_mm)
-    return old_middle_mm + shift + steps * roi.voxel_mm
+    steps = round((middle_mm - old_middle_mm - shift) / step_mm)
+    return old_middle_mm + shift + steps * step_mm

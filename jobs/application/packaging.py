@@ -113,7 +113,7 @@ def opened_model(path: Path) -> SegmenterModel | None:
 def _labelled_ml(cohort: Cohort) -> dict[str, list[float]]:
     """By structure, the volumes of the labelled subjects."""
     each = [
-        volumes_ml(cohort.labels([one.id])[0], cohort.structures, cohort.spacing_zhw_mm[0])
+        volumes_ml(cohort.labels([one.id])[0], cohort.structures, cohort.spacing_zhw_mm)
         for one in cohort.subjects
         if one.labelled
     ]

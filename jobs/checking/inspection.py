@@ -171,9 +171,9 @@ def _print_summary(cohort: Cohort, measures: _Measures, console: Console) -> Non
         )
     if by_cdr:
         console.print("CDR " + ", ".join(f"{cdr:g}: {count}" for cdr, count in by_cdr.items()))
-    console.print(
-        f"{z} slices of {h} x {w}, {cohort.spacing_zhw_mm[0]:g} mm; {', '.join(cohort.structures)}"
-    )
+    slice_mm, pixel_mm, _ = cohort.spacing_zhw_mm
+    size = f"{pixel_mm:g} mm" + (f", {slice_mm:g} mm apart" if slice_mm != pixel_mm else "")
+    console.print(f"{z} slices of {h} x {w}, {size}; {', '.join(cohort.structures)}")
     n_flagged = sum(bool(found) for found in measures.flags_n)
     console.print(f"{n_flagged} to look at")
     for note in abridged(cohort.notes()):

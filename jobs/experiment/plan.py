@@ -231,15 +231,7 @@ def _settings(experiment: Experiment, stage: StageName, cell: Cell) -> dict[str,
     """Every setting that the stage's own work depends on; what it needs brings its own."""
     grid = experiment.grid
     if stage == "prepare":
-        drop = {"encoding", "exclude_test_from_unlabelled"}
-        cohort = experiment.cohort.model_dump(mode="json", exclude=drop)
-        if experiment.references_propagated:  # none is read
-            cohort["references"] = NoReferences().model_dump()
-        given = experiment.cohort.references
-        if isinstance(given, FolderReferences) and not given.resample:
-            del cohort["references"]["resample"]  # younger than cohorts that were prepared without
-        seeded = experiment.cohort.images.kind == "phantom"
-        return {"cohort": cohort} | ({"seed": experiment.seed} if seeded else {})
+        return _cohort_settings(experiment)
     if stage == "train_gan":
         return _gan_settings(experiment)
     if stage == "synthesise":
@@ -262,6 +254,21 @@ def _settings(experiment: Experiment, stage: StageName, cell: Cell) -> dict[str,
         "analysis": experiment.analysis.model_dump(mode="json"),
         "grid": {"ablation": None if ablation is None else ablation._asdict()},
     }
+
+
+def _cohort_settings(experiment: Experiment) -> dict[str, Any]:
+    drop = {"encoding", "exclude_test_from_unlabelled"}
+    cohort = experiment.cohort.model_dump(mode="json", exclude=drop)
+    if experiment.references_propagated:  # none is read
+        cohort["references"] = NoReferences().model_dump()
+    # Two settings are younger than cohorts that were prepared without them.
+    given = experiment.cohort.references
+    if isinstance(given, FolderReferences) and not given.resample:
+        del cohort["references"]["resample"]
+    if experiment.cohort.roi.slice_mm is None:
+        del cohort["roi"]["slice_mm"]
+    seeded = experiment.cohort.images.kind == "phantom"
+    return {"cohort": cohort} | ({"seed": experiment.seed} if seeded else {})
 
 
 def _gan_settings(experiment: Experiment) -> dict[str, Any]:

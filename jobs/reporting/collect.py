@@ -129,7 +129,7 @@ def _is_paper_data(experiment: Experiment, subjects: Iterable[Subject]) -> bool:
     While the cohort is not prepared, its numbers are taken to be as planned.
     """
     cohort = experiment.cohort
-    if cohort.images.kind != "oasis" or cohort.roi.voxel_mm != 1.0:
+    if cohort.images.kind != "oasis" or cohort.roi.spacing_zhw_mm != (1.0, 1.0, 1.0):
         return False
     everyone = list(subjects)
     numbers = sum(one.labelled for one in everyone), sum(one.in_pool for one in everyone)

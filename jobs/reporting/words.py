@@ -18,15 +18,18 @@ from jobs.experiment.model import Experiment
 def dataset_words(experiment: Experiment) -> str:
     """Which images were used, as part of a sentence."""
     images = experiment.cohort.images
-    voxel_mm = experiment.cohort.roi.voxel_mm
+    roi = experiment.cohort.roi
+    size = f"{roi.voxel_mm:g} mm"
+    if roi.slice_mm is not None and roi.slice_mm != roi.voxel_mm:
+        size += f" in slices {roi.slice_mm:g} mm apart"
     if isinstance(images, PhantomImages):
         return (
-            f"the built-in phantom cohort at {voxel_mm:g} mm, {images.labelled} labelled and "
+            f"the built-in phantom cohort at {size}, {images.labelled} labelled and "
             f"{images.unlabelled} unlabelled subjects"
         )
     if isinstance(images, OasisImages):
-        return f"OASIS-1 layout in {Path(images.discs).name} at {voxel_mm:g} mm"
-    return f"{images.kind} layout in {Path(images.folder).name} at {voxel_mm:g} mm"
+        return f"OASIS-1 layout in {Path(images.discs).name} at {size}"
+    return f"{images.kind} layout in {Path(images.folder).name} at {size}"
 
 
 def pool_rule(experiment: Experiment) -> str:

@@ -70,7 +70,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
         store=CheckpointStore(tmp_path_factory.mktemp("training"), "x"),
         watch=Silent(),
     ).state
-    ml = [volumes_ml(one, PAPER_STRUCTURES, 4.0) for one in labels]
+    ml = [volumes_ml(one, PAPER_STRUCTURES, (4.0, 4.0, 4.0)) for one in labels]
     likeness, mean_zhw = fit_likeness(
         lambda: (one.image_zhw for one in prepared.values()),
         {name: [one[name] for one in ml] for name in PAPER_STRUCTURES},

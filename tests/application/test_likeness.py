@@ -47,4 +47,4 @@ def test_what_is_unlike_is_named() -> None:
 
 def test_volumes_are_voxels_times_their_size() -> None:
     label_zhw = np.array([[[0, 1, 1, 2]]], np.uint8)
-    assert volumes_ml(label_zhw, ("a", "b"), 10.0) == {"a": 2.0, "b": 1.0}
+    assert volumes_ml(label_zhw, ("a", "b"), (5.0, 20.0, 10.0)) == {"a": 2.0, "b": 1.0}
