@@ -13,6 +13,7 @@ from gansfer.settings import RoiSettings
 from gansfer.subjects import RawSubject, Subject, Volume
 
 ROI = RoiSettings(size_mm=(8, 8, 6), centre_mm=(0.5, -0.5, 0.5), voxel_mm=1.0)
+COARSE = RoiSettings(size_mm=(8, 8, 6), centre_mm=(0.5, -0.5, 0.5), voxel_mm=2.0)
 SHAPE = (24, 26, 22)
 
 
@@ -41,6 +42,15 @@ def test_region_axes_run_up_backwards_and_to_the_left() -> None:
     np.testing.assert_allclose(first_mm[:3], [4, 3, -2])  # right, anterior, inferior
     np.testing.assert_allclose(last_mm[:3], [-3, -4, 3])  # left, posterior, superior
     np.testing.assert_allclose((first_mm + last_mm)[:3] / 2, ROI.centre_mm)
+
+
+def test_slices_closer_than_pixels_lie_about_the_same_centre() -> None:
+    roi = COARSE.model_copy(update={"slice_mm": 0.5})
+    assert roi.shape_zhw == (12, 4, 4)
+    affine = roi_affine(roi)
+    first_mm, next_mm = affine @ [0, 0, 0, 1], affine @ [1, 0, 0, 1]
+    np.testing.assert_allclose((next_mm - first_mm)[:3], [0, 0, 0.5])
+    np.testing.assert_allclose((first_mm + affine @ [11, 3, 3, 1])[:3] / 2, roi.centre_mm)
 
 
 def test_coinciding_grids_are_copied_voxel_by_voxel() -> None:
@@ -101,27 +111,30 @@ def test_brain_mask_of_its_own_is_used() -> None:
     assert (prepared.image_zhw[:, :, 3:] != background).all()
 
 
-def test_larger_voxels_average_what_they_cover() -> None:
+@pytest.mark.parametrize("slice_mm", [None, 1.0, 3.0])
+def test_larger_voxels_average_what_they_cover(slice_mm: float | None) -> None:
     raw = raw_subject()
-    roi = RoiSettings(size_mm=(8, 8, 6), centre_mm=(0.5, -0.5, 0.5), voxel_mm=2.0)
+    roi = COARSE.model_copy(update={"slice_mm": slice_mm})
     raw = replace(raw, subject=Subject("one"), label=None)
     fine, coarse = prepare_subject(raw, ROI), prepare_subject(raw, roi)
-    blocks = fine.image_zhw.reshape(3, 2, 4, 2, 4, 2).mean(axis=(1, 3, 5))
+    deep = round(slice_mm or 2)
+    blocks = fine.image_zhw.reshape(6 // deep, deep, 4, 2, 4, 2).mean(axis=(1, 3, 5))
     np.testing.assert_allclose(coarse.image_zhw, blocks, atol=1e-5)
 
 
-def test_larger_voxels_take_the_label_that_fills_most_of_them() -> None:
+@pytest.mark.parametrize("deep", [1, 2])
+def test_larger_voxels_take_the_label_that_fills_most_of_them(deep: int) -> None:
     raw = raw_subject()
     rng = np.random.default_rng(2)
     label_xyz = ndimage.zoom(rng.integers(0, 3, (8, 9, 8)), 3, order=0)[:24, :26, :22]
     label_xyz = label_xyz.astype(np.uint8)
-    roi = RoiSettings(size_mm=(8, 8, 6), centre_mm=(0.5, -0.5, 0.5), voxel_mm=2.0)
+    roi = COARSE.model_copy(update={"slice_mm": float(deep)})
     fine = prepare_subject(replace(raw, label=label_xyz), ROI).label_zhw
     coarse = prepare_subject(replace(raw, label=label_xyz), roi).label_zhw
     assert fine is not None and coarse is not None
     n_clear = 0
     for z, h, w in np.ndindex(coarse.shape):
-        block = fine[2 * z : 2 * z + 2, 2 * h : 2 * h + 2, 2 * w : 2 * w + 2]
+        block = fine[deep * z : deep * (z + 1), 2 * h : 2 * h + 2, 2 * w : 2 * w + 2]
         filled = [np.count_nonzero(block == value) for value in range(3)]
         if sorted(filled)[-1] > sorted(filled)[-2]:
             assert coarse[z, h, w] == np.argmax(filled)

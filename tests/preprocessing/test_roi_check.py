@@ -9,13 +9,17 @@ from gansfer.settings import RoiSettings
 ROI = RoiSettings()
 
 
-@pytest.mark.parametrize("voxel_mm", [1.0, 2.0])
+@pytest.mark.parametrize(
+    ("voxel_mm", "slice_mm"), [(1.0, None), (2.0, None), (2.0, 1.0), (2.0, 3.0)]
+)
 @pytest.mark.parametrize("seed", range(4))
-def test_every_box_lies_in_the_proposed_one(voxel_mm: float, seed: int) -> None:
+def test_every_box_lies_in_the_proposed_one(
+    voxel_mm: float, slice_mm: float | None, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     low = rng.uniform(-70, 0, (5, 3))
     boxes = np.c_[low, low + rng.uniform(5, 70, (5, 3))].tolist()
-    roi = RoiSettings(voxel_mm=voxel_mm)
+    roi = RoiSettings(voxel_mm=voxel_mm, slice_mm=slice_mm)
     found = fitting_roi(boxes, roi)
     RoiSettings.model_validate(found.model_dump())
     for axis in range(3):
@@ -23,7 +27,8 @@ def test_every_box_lies_in_the_proposed_one(voxel_mm: float, seed: int) -> None:
         assert min(box[axis] for box in boxes) >= found.centre_mm[axis] - half_mm
         assert max(box[axis + 3] for box in boxes) <= found.centre_mm[axis] + half_mm
         steps = found.centre_mm[axis] - half_mm - ROI.centre_mm[axis] + ROI.size_mm[axis] / 2
-        assert steps / voxel_mm == pytest.approx(round(steps / voxel_mm))
+        step_mm = roi.spacing_xyz_mm[axis]
+        assert steps / step_mm == pytest.approx(round(steps / step_mm))
     assert found.shape_zhw[1] % 16 == 0
 
 
@@ -44,5 +49,7 @@ def test_only_subjects_beyond_the_threshold_are_told() -> None:
         "be; every label fits into cohort.roi: {size_mm: [80, 80, 60], centre_mm: [-0.5, -10.5, "
         "6.5], voxel_mm: 1}"
     )
+    thick = ROI.model_copy(update={"slice_mm": 2.0})
+    assert roi_problems(extents, thick, 0.01)[0].endswith("voxel_mm: 1, slice_mm: 2}")
     assert roi_problems(extents, ROI, 0.02) == []
     assert roi_problems([], ROI, 0.02) == []
