@@ -38,6 +38,7 @@ class StoredSegmentations:
             baseline_zhw=self._segmentation(shown, "baseline"),
             augmented_zhw=self._segmentation(shown, shown.augmented),
             reference_zhw=self._cohort.labels(ids)[0],
+            spacing_zhw_mm=self._cohort.spacing_zhw_mm,
         )
 
     @cached_property

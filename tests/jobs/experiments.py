@@ -33,7 +33,7 @@ TINY: dict[str, Any] = {
     "cohort": {
         "images": {"kind": "phantom", "labelled": 4, "unlabelled": 4},
         "references": {"kind": "embedded"},
-        "roi": {"voxel_mm": 4.0},
+        "roi": {"voxel_mm": 4.0, "slice_mm": 5.0},  # nothing may take a voxel for a cube
     },
     "grid": {
         "folds": 2,

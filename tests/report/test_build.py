@@ -24,7 +24,7 @@ VOID = {"meta", "img", "link", "br", "hr", "input"}
 def _read_subject(_: ShownSubject) -> SegmentedSubject:
     label = np.zeros((4, 6, 6), np.uint8)
     label[1:3, 2:5, 1:5] = 3
-    return SegmentedSubject(np.ones(label.shape, np.float32), label, label, label)
+    return SegmentedSubject(np.ones(label.shape, np.float32), label, label, label, (2.0, 2.0, 2.0))
 
 
 class _Reader(HTMLParser):

@@ -16,7 +16,7 @@ from gansfer.report.page.cells import signed
 from gansfer.report.page.page import Bullets, Gallery, Legend, Part, Section, SliceViewer
 from gansfer.report.tables.arm_names import arm_title
 from gansfer.report.viewer.shown_subjects import ShownSubject
-from gansfer.report.viewer.slice_strips import plane_strips, slice_numbers
+from gansfer.report.viewer.slice_strips import in_cubes, plane_strips, slice_numbers
 
 _LOG = logging.getLogger(__name__)
 _HOW_TO_READ = (
@@ -36,12 +36,14 @@ class SegmentedSubject:
         baseline_zhw: labels, 0 and 1..S.
         augmented_zhw: labels.
         reference_zhw: labels.
+        spacing_zhw_mm: voxel size.
     """
 
     image_zhw: npt.NDArray[np.float32]
     baseline_zhw: Labels
     augmented_zhw: Labels
     reference_zhw: Labels
+    spacing_zhw_mm: tuple[float, float, float]
 
 
 ReadSubject = Callable[[ShownSubject], SegmentedSubject]
@@ -94,7 +96,10 @@ def _name(one: ShownSubject) -> str:
 
 
 def _viewer(one: ShownSubject, volumes: SegmentedSubject) -> SliceViewer:
-    maps = (volumes.baseline_zhw, volumes.augmented_zhw, volumes.reference_zhw)
+    image_zhw = in_cubes(volumes.image_zhw, volumes.spacing_zhw_mm)
+    given = volumes.baseline_zhw, volumes.augmented_zhw, volumes.reference_zhw
+    maps = [in_cubes(one, volumes.spacing_zhw_mm) for one in given]
+    numbers = slice_numbers(maps[-1])
     ratio = arm_title(one.augmented)
     dice = f"overall Dice {one.baseline_dsc:.3f} by the baseline, {one.augmented_dsc:.3f} augmented"
     gain = signed(one.augmented_dsc - one.baseline_dsc)
@@ -110,8 +115,6 @@ def _viewer(one: ShownSubject, volumes: SegmentedSubject) -> SliceViewer:
             (f"Augmented {ratio}", f"{one.augmented_dsc:.3f}"),
             ("Reference", ""),
         ],
-        strips=plane_strips(
-            volumes.image_zhw, maps, numbers := slice_numbers(volumes.reference_zhw)
-        ),
+        strips=plane_strips(image_zhw, maps, numbers),
         n_slices=len(numbers["axial"]),
     )

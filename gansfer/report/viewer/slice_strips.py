@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,12 +26,26 @@ from gansfer.report.page.page import Strip
 
 Volume = npt.NDArray[np.floating]
 Labels = npt.NDArray[np.integer]
+Array = TypeVar("Array", bound=npt.NDArray[Any])
 
 PLANES = ("axial", "coronal", "sagittal")
 MOST_SLICES = 9
 GAP_VOXELS = 1  # between tiles, in voxels
 EDGE_VOXELS = 1  # above and below each: enlarging mixes a tile's edge with its neighbour's
 _MR_QUALITY = 80
+
+
+def in_cubes(volume_zhw: Array, spacing_zhw_mm: tuple[float, float, float]) -> Array:
+    """A volume whose slices are as far apart as its rows: some shown again, or some left out.
+
+    Args:
+        volume_zhw: [Z, H, W] an image or a label map.
+        spacing_zhw_mm: voxel size.
+    """
+    slice_mm, row_mm, _ = spacing_zhw_mm
+    n_slices = max(1, round(len(volume_zhw) * slice_mm / row_mm))
+    taken_z = ((np.arange(n_slices) + 0.5) * len(volume_zhw) / n_slices).astype(int)
+    return volume_zhw[taken_z]
 
 
 def slice_numbers(reference_zhw: Labels) -> dict[str, list[int]]:

@@ -23,7 +23,9 @@ def _read(shown: ShownSubject) -> SegmentedSubject:
         label = np.zeros((8, 8, 8), np.uint8)
         label[2:6, 2:6, 4 : 4 + voxels] = 2
         maps.append(label)
-    return SegmentedSubject(np.ones((8, 8, 8), np.float32), *maps)
+    return SegmentedSubject(
+        np.ones((8, 8, 8), np.float32), maps[0], maps[1], maps[2], (1.0, 1.0, 1.0)
+    )
 
 
 def test_every_subject_has_a_picture_or_the_reason_why_not() -> None:

@@ -15,11 +15,24 @@ from gansfer.report.viewer.slice_strips import (
     EDGE_VOXELS,
     GAP_VOXELS,
     MOST_SLICES,
+    in_cubes,
     plane_strips,
     slice_numbers,
 )
 
 SHAPE_ZHW = (10, 14, 12)
+
+
+def test_slices_are_shown_as_far_apart_as_rows() -> None:
+    volume_zhw = np.arange(12)[:, None, None] * np.ones((1, 4, 4), int)
+    shown = {
+        slice_mm: in_cubes(volume_zhw, (slice_mm, 2.0, 2.0))[:, 0, 0].tolist()
+        for slice_mm in (1.0, 2.0, 4.0)
+    }
+    assert shown[2.0] == list(range(12))
+    assert shown[4.0] == [z for z in range(12) for _ in range(2)]
+    assert shown[1.0] == [1, 3, 5, 7, 9, 11]
+    assert in_cubes(volume_zhw[:1], (0.1, 2.0, 2.0)).shape == (1, 4, 4)
 
 
 def _vertices(path: str) -> list[npt.NDArray[np.float64]]:
