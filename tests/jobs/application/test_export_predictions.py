@@ -43,7 +43,7 @@ def test_label_maps_and_volumes_are_those_of_the_run(
         np.testing.assert_array_equal(label_xyz.transpose(2, 1, 0), label_zhw)
         np.testing.assert_allclose(image.affine @ [5, 3, 2, 1], ras_from_zhw @ [2, 3, 5, 1])
         in_mm3 = [float(rows[subject_id][f"{name}_mm3"]) for name in PAPER_STRUCTURES]
-        assert in_mm3 == [64.0 * np.count_nonzero(label_zhw == n) for n in range(1, 8)]
+        assert in_mm3 == [80.0 * np.count_nonzero(label_zhw == n) for n in range(1, 8)]
     again = gansfer(
         "export", finished.config, "--cell", cell, "--predictions", "--out", folder.parent
     )

@@ -72,7 +72,7 @@ def test_the_test_subjects_are_segmented_as_in_the_run(
     assert rows.keys() == own.keys()
     for subject_id, run_zhw in own.items():
         in_mm3 = [float(rows[subject_id][f"{name}_mm3"]) for name in PAPER_STRUCTURES]
-        assert in_mm3 == [64.0 * np.count_nonzero(run_zhw == n) for n in range(1, 8)]
+        assert in_mm3 == [80.0 * np.count_nonzero(run_zhw == n) for n in range(1, 8)]
     table = (out / "dseg.tsv").read_text().splitlines()
     assert table[:3] == ["index\tname", "0\tbackground", "1\taccumbens"]
     # What is done is not done again, and nothing else was left.

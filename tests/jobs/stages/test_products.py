@@ -58,7 +58,7 @@ def metric(path: Path, subject: str, structure: str, name: str) -> float:
 def test_the_cohort_holds_everybody(finished: Finished, cohort: Cohort) -> None:
     assert facts(finished, "prepare")["subjects"] == len(cohort.subjects) == 8
     assert facts(finished, "prepare")["labelled"] == 4
-    assert cohort.images([one.id for one in cohort.subjects]).shape == (8, 15, 20, 20)
+    assert cohort.images([one.id for one in cohort.subjects]).shape == (8, 12, 20, 20)
     assert not (finished.storage.cohort / ".parts").exists()
 
 
@@ -111,7 +111,7 @@ def test_metrics_are_those_of_the_predictions(
         overall = 2 * both / ((label_zhw > 0).sum() + (truth_zhw > 0).sum())
         assert metric(path, subject, "overall", "dsc") == pytest.approx(overall)
         putamen = 1 + cohort.structures.index("putamen")
-        volume_mm3 = 4.0**3 * (label_zhw == putamen).sum()
+        volume_mm3 = 80.0 * (label_zhw == putamen).sum()
         assert metric(path, subject, "putamen", "volume_mm3") == volume_mm3
 
 
@@ -148,7 +148,10 @@ def test_the_report_has_every_result_once_and_the_right_people(
 def test_the_page_says_that_it_is_complete_and_of_what(finished: Finished) -> None:
     page = finished.storage.report.page.read_text()
     assert "Complete: all 6 planned results are here." in page
-    assert "the built-in phantom cohort at 4 mm, 4 labelled and 4 unlabelled subjects" in page
+    assert (
+        "the built-in phantom cohort at 4 mm in slices 5 mm apart, 4 labelled and 4 unlabelled "
+        "subjects" in page
+    )
     assert "As in the paper, the unlabelled pool holds the images (without labels)" in page
     assert facts(finished, "aggregate")["missing"] == []
 
