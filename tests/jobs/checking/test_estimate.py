@@ -91,7 +91,7 @@ def test_a_measured_experiment_takes_its_steps_times_their_seconds(tmp_path: Pat
     assert hours["train_segmenter"] == pytest.approx(
         iterations * STEP_S["train_segmenter", 25] / 3600
     )
-    n_slices = (4 + 4) * 15  # subjects; 60 mm of 4 mm slices
+    n_slices = (4 + 4) * 12  # subjects; 60 mm of slices 5 mm apart
     assert hours["segment_cohort"] == pytest.approx(
         n_slices / 8 * STEP_S["segment_cohort", 20] / 3600
     )

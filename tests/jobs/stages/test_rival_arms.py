@@ -116,7 +116,7 @@ def test_its_test_subjects_are_segmented_by_its_own_model(
 
 def test_who_taught_is_on_record(rivals: Trial, given: dict[str, dict[str, Any]]) -> None:
     assert given
-    n_pool, n_synthetic = 8 * 15, 36
+    n_pool, n_synthetic = 8 * 12, 36
     of_arms = {arm: facts(rivals, arm) for arm in ARMS}
     assert {
         arm: (one["synthetic_slices"], one.get("self_labelled_slices"))

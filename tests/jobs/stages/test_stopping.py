@@ -160,7 +160,7 @@ def test_segmenting_the_cohort_goes_on_after_the_last_subjects(
     monkeypatch.setattr(segmenting, "_SUBJECTS_AT_ONCE", 1)
     segmented = counted(monkeypatch, segmenting, "segment_slices")
     trial = finished.copied(tmp_path, tasks=["prepare", BASELINE])
-    n_slices = 15  # of a subject
+    n_slices = 12  # of a subject
     with monkeypatch.context() as patch:
         signal_at(patch, 2 * n_slices, signal.SIGTERM)
         assert trial.work(COHORT_BASELINE) == STOPPED
