@@ -1,15 +1,17 @@
 """Do synthetic labels belong to their synthetic images? A segmenter trained on the truth judges.
 
     python -m tests.benchmarks.agreement [COHORT] [SYNTHETIC ...] [--judge FILE] [--config FILE]
+                                         [--unfiltered]
 
 COHORT is the folder `cohort` of an experiment whose references are the truth; SYNTHETIC are files
 of the stage `synthesise` (phase-1.h5 and so on) or folders of them. A segmenter trained on the true
-labels of all unlabelled people, of every age, labels the retained slices; its labels are set
-against theirs. It uses the truth: for measuring only. First row: the real labelled subjects, which
-is its own accuracy. `--judge` keeps the segmenter for the next time. Printed for each file: DSC of
-label and judgement over all slices together, the labels' volume as a share of the judgement's, and
-the labelled pixels of a slice as a share of those of the real labelled subjects' slices. Without
-COHORT: the built-in cohort, where true labels and labels shifted by two pixels are judged.
+labels of all unlabelled people, of every age, labels the slices that the realism filter retained,
+or with `--unfiltered` all; its labels are set against theirs. It uses the truth: for measuring
+only. First row: the real labelled subjects, which is its own accuracy. `--judge` keeps the
+segmenter for the next time. Printed for each file: DSC of label and judgement over all slices
+together, the labels' volume as a share of the judgement's, and the labelled pixels of a slice as a
+share of those of the real labelled subjects' slices. Without COHORT: the built-in cohort, where
+true labels and labels shifted by two pixels are judged.
 """
 
 from __future__ import annotations
@@ -120,6 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Judged]:
     parser.add_argument("cohort", type=prepared_cohort, nargs="?")
     parser.add_argument("synthetic", type=existing, nargs="*")
     parser.add_argument("--judge", type=Path)
+    parser.add_argument("--unfiltered", action="store_true")
     parser.add_argument("--config", type=existing, help="its segmenter, but eight epochs")
     parser.add_argument("--iterations", type=int, help="of the judge, for a quick look")
     asked = parser.parse_args(arguments)
@@ -145,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Judged]:
             results["shifted"] = judge.judge(image_khw, np.roll(label_khw, 2, axis=2))
             report("shifted", len(image_khw), results["shifted"])
         for file in files_of(asked.synthetic):
-            kept = read_synthetic(file)
+            kept = read_synthetic(file, kept_only=not asked.unfiltered)
             name = str(file.relative_to(file.parents[min(5, len(file.parents) - 1)]))
             results[str(file)] = judge.judge(kept.image_khw.astype(np.float32), kept.label_khw)
             report(name[-32:], len(kept), results[str(file)])

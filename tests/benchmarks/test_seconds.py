@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from gansfer.cohort.shards import Cohort
 from gansfer.settings import EncodingSettings, SynthesisSettings
+from gansfer.synthesis.synthetic_sets import SyntheticSet, write_synthetic
 from tests.benchmarks import agreement, ceiling, roundtrip
-from tests.benchmarks.prepared import built_in_cohort, dice, flat
+from tests.benchmarks.prepared import Images, Labels, built_in_cohort, dice, flat
 
 
 def test_roundtrip_says_what_each_step_costs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,6 +61,14 @@ def test_the_label_path_of_the_ceiling_gives_other_peoples_labels_back(tmp_path:
     assert overall["path"] <= overall["path-numbered"]
 
 
+def half_shifted(cohort: Cohort) -> tuple[Images, Labels]:
+    """The labelled subjects' slices with their labels, and again with labels two pixels off."""
+    ids = [one.id for one in cohort.subjects if one.labelled]
+    image_khw, label_khw = flat(cohort.images(ids)), flat(cohort.labels(ids))
+    shifted_khw = np.roll(label_khw, 2, axis=2)
+    return np.concatenate([image_khw] * 2), np.concatenate([label_khw, shifted_khw])
+
+
 def test_agreement_is_lower_where_labels_do_not_follow_the_image(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -69,3 +80,17 @@ def test_agreement_is_lower_where_labels_do_not_follow_the_image(
     assert [line.split()[0] for line in said.splitlines()[1::3]] == ["real", "shifted"]
     again = agreement.main(["--iterations", "1", "--judge", str(kept)])
     assert again["shifted"].dsc == results["shifted"].dsc
+    cohort = built_in_cohort(tmp_path / "cohort", 2, 6, 4.0)
+    image_khw, label_khw = half_shifted(cohort)
+    n = len(image_khw)
+    numbers = np.zeros(n, np.int64)
+    retained = np.arange(n) < n // 2
+    made = SyntheticSet(
+        image_khw, label_khw, numbers, np.zeros(n, np.float32), retained, numbers, numbers
+    )
+    write_synthetic(tmp_path / "phase-2.h5", made, {})
+    given = [str(tmp_path / "cohort"), str(tmp_path / "phase-2.h5"), "--judge", str(kept)]
+    (_, filtered), (_, every) = (
+        list(agreement.main([*given, *more]).values()) for more in ([], ["--unfiltered"])
+    )
+    assert filtered.dsc[0] > every.dsc[0] + 0.05
