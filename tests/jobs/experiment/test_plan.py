@@ -44,6 +44,15 @@ def test_the_ablation_cell_has_every_row_of_table_i(paper: Plan) -> None:
     assert arms == table_i | {"ratio-100to1", "ratio-10to1", "ratio-1to1"}
 
 
+def test_cohorts_from_before_slices_had_a_distance_are_taken_as_they_are() -> None:
+    def roi(**sizes: float) -> dict[str, Any]:
+        plan = plan_of(cohort={**BASE["cohort"], "roi": {"voxel_mm": 2.0, **sizes}})
+        return dict(plan.of_stage("prepare")[0].settings["cohort"]["roi"])
+
+    assert "slice_mm" not in roi()
+    assert roi(slice_mm=1.0)["slice_mm"] == 1.0
+
+
 def test_table_i_is_of_the_first_fold_that_runs() -> None:
     plan = plan_of(grid={"use_folds": [2, 3]})
     arms = [task.cell for task in plan.of_stage("train_segmenter")]
