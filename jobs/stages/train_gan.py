@@ -86,9 +86,10 @@ def train_gan(context: Context) -> Outcome:
     cohort_digest = context.storage.digest(context.plan.by_id["prepare"])
     basis: list[Any] = [others, networks, cohort_digest]
     settings = {1: gan.phase_1, 2: gan.phase_2, 3: gan.phase_3}
+    with_copies = 2 if gan.phase_2.coupling_weight > 0 else 3  # the first phase that knows them
 
     def run(phase: int, prepare: Callable[..., Phase]) -> PhaseWeights:
-        if phase == 2 and gan.labelled_copies > 0:
+        if phase == with_copies and gan.labelled_copies > 0:
             basis.append([gan.labelled_copies, context.task.settings["augmentation"]])
         basis.append(settings[phase].model_dump(mode="json"))
         identity = hashlib.sha256(json.dumps([context.task.id, *basis]).encode()).hexdigest()

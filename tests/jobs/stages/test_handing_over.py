@@ -175,6 +175,9 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
     def kept(context: object, phase: int, identity: str, *drawn_with: object) -> Any:
         return SimpleNamespace(generator=(phase, identity))
 
+    def changed_since(before: list[Any]) -> list[bool]:
+        return [now != then for now, then in zip(given["kept"], before, strict=True)]
+
     context = context_of(tmp_path)
     monkeypatch.setattr(train_gan, "read_cohort", lambda context: cell.cohort)
     monkeypatch.setattr(train_gan, "training_data", lambda context, cohort: cell)
@@ -198,7 +201,8 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
 
     # Deformed copies are encoded with the code of the group itself, each by its white matter.
     earlier = given["kept"]
-    context.experiment.gan = context.experiment.gan.model_copy(update={"labelled_copies": 2})
+    gan = context.experiment.gan.model_copy(update={"labelled_copies": 2})
+    context.experiment.gan = gan
     context.experiment.augmentation = AugmentationSettings()
     context.task.settings["augmentation"] = {"scale_sd": 0.05}
     context.seed_for = lambda *what: 7
@@ -215,8 +219,16 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
     encoded, _ = code.encode(images, labels, np.concatenate([group.white_matter_n] * 3))
     assert np.array_equal(given["known"], encoded)
     assert np.array_equal(given["labelled"], cell.group.encoded(code)[0])  # phase 1 has no copies
-    changed = [now != before for now, before in zip(given["kept"], earlier, strict=True)]
-    assert changed == [False, True, True]
+    # They are what D_S of phase 3 knows, and D_C of phase 2, where there is one.
+    assert changed_since(earlier) == [False, False, True]
+    for n_copies, changed in ((0, [False, True, True]), (2, [False, True, True])):
+        second = gan.phase_2.model_copy(update={"coupling_weight": 1.0})
+        context.experiment.gan = gan.model_copy(
+            update={"phase_2": second, "labelled_copies": n_copies}
+        )
+        train_gan.train_gan(context)
+        assert changed_since(earlier) == changed
+        earlier = given["kept"]
 
 
 def test_a_segmenter_is_given_the_pools_of_its_arm(
