@@ -11,6 +11,7 @@ from gansfer.settings import Count, CountOrZero, Fraction, Positive, Precision, 
 
 PHASES = (1, 2, 3)  # of the GAN's training (II.B)
 WINDOW_MAPS = 32  # feature maps of D_C
+_RATE = "Adam's step size in this phase; null: gan.learning_rate"
 _COUPLING = (
     "weight in G's loss of D_C, a critic of small windows of image and labels together, meant to "
     "keep labels on their image; 0: none, as in the paper"
@@ -38,6 +39,7 @@ class Phase2Settings(Settings):
     warmup_cycles: CountOrZero = Field(5, description="first G updates that D_I is ahead of")
     warmup_critic_updates: Count = Field(100, description="D_I updates per G update in these")
     critic_updates: Count = Field(1, description="D_I updates per G update afterwards")
+    learning_rate: Positive | None = Field(None, description=_RATE)
     coupling_weight: float = Field(0.0, ge=0, description=_COUPLING)
 
 
@@ -59,6 +61,7 @@ class Phase3Settings(Settings):
     label_warmup_critic_updates: Count = Field(
         100, description="updates of D_S in each cycle before G learns from it"
     )
+    learning_rate: Positive | None = Field(None, description=_RATE)
     coupling_weight: float = Field(0.0, ge=0, description=_COUPLING)
 
 
@@ -78,7 +81,10 @@ class GanSettings(Settings):
     minibatch: Count | dict[int, Count] = Field(
         default={5: 128, 10: 128, 20: 128, 40: 64, 80: 32}, description="one number, or by px"
     )
-    learning_rate: Positive = Field(1e-3, description="Adam's step size, of G and all critics")
+    learning_rate: Positive = Field(
+        1e-3,
+        description="Adam's step size, of G and all critics; phases 2 and 3 may have their own",
+    )
     adam_betas: tuple[float, float] = Field(
         (0.0, 0.99), description="Adam's decay of the first and second moment"
     )
@@ -147,6 +153,12 @@ class GanSettings(Settings):
                 f"fmaps has {len(self.fmaps)} widths for {n_levels} levels; give one for each"
             )
         return self.fmaps
+
+    def at_rate_of(self, phase: Phase2Settings | Phase3Settings) -> GanSettings:
+        """The same with the phase's own learning rate, where it has one."""
+        if phase.learning_rate is None:
+            return self
+        return self.model_copy(update={"learning_rate": phase.learning_rate})
 
     @staticmethod
     def at_px(setting: int | dict[int, int], px: int, name: str) -> int:

@@ -125,6 +125,7 @@ def phase_2(
 
     Source: II.B, phase 2; D_C is beyond the paper.
     """
+    settings = settings.at_rate_of(settings.phase_2)
     weight, slice_px = settings.phase_2.coupling_weight, images_n1hw.shape[-1]
     critics = [_critic(settings, IMAGE, [images_n1hw], _MR, seed_for(seed, IMAGE), device=device)]
     if weight > 0:
@@ -161,6 +162,7 @@ def phase_3(
     Source: II.B, phase 3. The critics' weights in the loss: paper silent; settings. D_C is beyond
     the paper.
     """
+    settings = settings.at_rate_of(settings.phase_3)
     phase, slice_px = settings.phase_3, images_n1hw.shape[-1]
     image = _critic(
         settings, IMAGE, [images_n1hw], _MR, 0, weight=phase.image_weight, device=device

@@ -77,7 +77,8 @@ def check_skipped(
         limit = "the last of the phase among them"
     raise UserError(
         f"{where}: {skipped_in_words(bad, updates)}; {limit}. {_last_losses(records, skipped)} "
-        f"Lower gan.learning_rate ({learning_rate:g}), or look at the images' intensities"
+        f"Lower gan.learning_rate, or the phase's own, which is {learning_rate:g}, or look at the "
+        "images' intensities"
     )
 
 

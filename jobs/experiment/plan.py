@@ -281,6 +281,9 @@ def _gan_settings(experiment: Experiment) -> dict[str, Any]:
         "grid": {"folds": grid.folds, "group_size": grid.group_size},
         "gan": gan.model_dump(mode="json", exclude=drop),
     }
+    for name, phase in (("phase_2", gan.phase_2), ("phase_3", gan.phase_3)):
+        if phase.learning_rate is None:  # as GANs were planned before phases had rates
+            del settings["gan"][name]["learning_rate"]
     if gan.labelled_copies > 0:  # else as GANs were planned before there were copies
         settings["gan"]["labelled_copies"] = gan.labelled_copies
         settings["augmentation"] = experiment.augmentation.model_dump(mode="json")

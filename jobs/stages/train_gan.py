@@ -91,7 +91,8 @@ def train_gan(context: Context) -> Outcome:
     def run(phase: int, prepare: Callable[..., Phase]) -> PhaseWeights:
         if phase == with_copies and gan.labelled_copies > 0:
             basis.append([gan.labelled_copies, context.task.settings["augmentation"]])
-        basis.append(settings[phase].model_dump(mode="json"))
+        # Without a rate of its own, which would be null, as phases were known before they had one.
+        basis.append(settings[phase].model_dump(mode="json", exclude_none=True))
         identity = hashlib.sha256(json.dumps([context.task.id, *basis]).encode()).hexdigest()
         store = checkpoints(context, f"phase-{phase}", identity)
         kept = _kept_phase(context, phase, identity, code, labelling)

@@ -327,6 +327,32 @@ def test_a_skipped_update_leaves_weights_and_moments_as_they_were() -> None:
     assert not torch.equal(weight, kept)
 
 
+def test_every_network_learns_at_its_phases_rate() -> None:
+    own = _settings(
+        learning_rate=0.01,
+        phase_2={"learning_rate": 0.02, "coupling_weight": 1.0},
+        phase_3={"learning_rate": 0.03, "coupling_weight": 1.0},
+    )
+    shared = _settings(learning_rate=0.01)
+    for settings, wanted in ((own, [0.01, 0.02, 0.03]), (shared, [0.01] * 3)):
+        assert [_rates(phase) for phase in _three_phases(settings)] == [{one} for one in wanted]
+
+
+def _three_phases(settings: GanSettings) -> list[Phase]:
+    labelled, images = _slices(5, _CHANNELS, 1), _slices(6, 1, 2)
+    first = phase_1(settings, labelled, seed=0)
+    weights = first.gan.average.state_dict()
+    second = phase_2(settings, weights, images, labelled, seed=0)
+    critics = {name: one.network.state_dict() for name, one in second.gan.critics.items()}
+    third = phase_3(settings, weights, critics, images, labelled, labelled, seed=0)
+    return [first, second, third]
+
+
+def _rates(phase: Phase) -> set[float]:
+    optimisers = [phase.gan.optimiser, *(one.optimiser for one in phase.gan.critics.values())]
+    return {group["lr"] for optimiser in optimisers for group in optimiser.param_groups}
+
+
 def test_optimisers_forget_at_each_fades_start_and_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

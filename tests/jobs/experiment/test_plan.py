@@ -60,6 +60,15 @@ def test_table_i_is_of_the_first_fold_that_runs() -> None:
     assert of_phase_1 == {2}
 
 
+def test_a_gan_whose_phases_have_no_rate_of_their_own_is_known_as_before_they_could() -> None:
+    def phases(**change: Any) -> dict[str, Any]:
+        task = plan_of(gan={"phase_3": change}).of_stage("train_gan")[0]
+        return {name: task.settings["gan"][name] for name in ("phase_2", "phase_3")}
+
+    assert all("learning_rate" not in settings for settings in phases().values())
+    assert phases(learning_rate=0.5)["phase_3"]["learning_rate"] == 0.5
+
+
 def test_an_ablation_ratio_that_is_no_arm_gets_one() -> None:
     plan = plan_of(grid={"ratios": ["10:1"], "ablation": {"ratio": "3:1"}})
     names = {task.cell.arm.name for task in plan.tasks if task.cell.arm}
@@ -117,6 +126,8 @@ DOWN_FROM = {
         ({"seed": 1}, "prepare"),
         ({"gan": {"phase_3": {"images": 2_000_000}}}, "train_gan"),
         ({"gan": {"labelled_copies": 8}}, "train_gan"),
+        ({"gan": {"phase_2": {"learning_rate": 0.002}}}, "train_gan"),
+        ({"gan": {"phase_3": {"learning_rate": 0.002}}}, "train_gan"),
         ({"synthesis": {"keep_percentile": 50}}, "synthesise"),
         ({"segmenter": {"epochs": 3}}, "train_segmenter"),
         ({"analysis": {"significance": 0.01}}, "aggregate"),

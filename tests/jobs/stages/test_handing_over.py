@@ -230,6 +230,12 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
         assert changed_since(earlier) == changed
         earlier = given["kept"]
 
+    # A rate of its own is part of a phase; without one it is what it was before there were any.
+    third = gan.phase_3.model_copy(update={"learning_rate": 1e-4})
+    context.experiment.gan = context.experiment.gan.model_copy(update={"phase_3": third})
+    train_gan.train_gan(context)
+    assert changed_since(earlier) == [False, False, True]
+
 
 def test_a_segmenter_is_given_the_pools_of_its_arm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
