@@ -64,9 +64,15 @@ grid:
 #   latent_size: 128
 #   fmap_base: 2048
 #   fmap_max: 64
-#   phase_1: {{fade_images: 20000, stable_images: 20000}}
-#   phase_2: {{images: 20000}}
-#   phase_3: {{images: 20000, unfreeze_every_images: 5000, selftaught_slices: 2000}}
+#   minibatch: 16
+#   learning_rate: 8.0e-3   # the default, 1.0e-3, learns too little from so few images
+#   phase_1: {{fade_images: 20000, stable_images: 40000}}
+#   phase_2: {{images: 20000, learning_rate: 2.0e-3}}
+#   phase_3:
+#     images: 20000
+#     learning_rate: 2.0e-3
+#     unfreeze_every_images: 5000
+#     selftaught_slices: 2000
 # synthesis: {{slices_per_phase: 2000}}
 segmenter:
   preset: {"deepmedic-original" if small else "deepmedic"}

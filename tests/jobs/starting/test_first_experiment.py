@@ -86,11 +86,12 @@ def test_the_shorter_schedule_of_the_comments_is_valid(
     arguments = ("--images", phantoms / "scans", "--labels", phantoms / "manual", "--out", out)
     assert gansfer("init", *arguments).code == 0
     text = out.read_text()
-    uncommented = re.sub(r"^# ?(gan:|synthesis:|  \w+: |  use_folds)", r"\1", text, flags=re.M)
+    uncommented = re.sub(r"^# ?(gan:|synthesis:|  +\w+:|  use_folds)", r"\1", text, flags=re.M)
     assert uncommented.count("\ngan:\n  latent_size: 128\n") == 1
     (tmp_path / "short.yaml").write_text(uncommented)
     short = load_experiment(tmp_path / "short.yaml")
     assert short.gan.phase_2.images == 20000 and short.segmenter.epochs == 5
+    assert short.gan.phase_3.learning_rate == 2e-3
     assert short.name == "mine" and short.cohort.places()
 
 
