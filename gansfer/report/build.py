@@ -177,6 +177,8 @@ def _lead(meta: Meta, expected: pd.DataFrame) -> list[str]:
             "These are not the paper's data. Its numbers, in grey, show the shape of its result; "
             "ours are not expected to equal them."
         )
+    if meta["beyond_paper"]:
+        lead.append(meta["beyond_paper"])
     seeds = sorted(expected["seed"].unique().tolist())
     if len(seeds) > 1:
         lead.append(

@@ -27,7 +27,7 @@ from jobs.reporting.metric_files import (
 )
 from jobs.reporting.stored_segmentations import StoredSegmentations
 from jobs.reporting.training_facts import failed_quality, skipped_updates
-from jobs.reporting.words import dataset_words, pool_rule, reference_rule
+from jobs.reporting.words import beyond_paper, dataset_words, pool_rule, reference_rule
 from jobs.store.ledger import Ledger
 from jobs.store.storage import Storage
 
@@ -161,6 +161,7 @@ def _meta(plan: Plan, ledger: Ledger, subjects: Iterable[Subject]) -> Meta:
         analysis_reason=f"Chosen by rule: {analysis['why']}." if analysis else "",
         pool_rule=pool_rule(experiment),
         reference=reference_rule(experiment.cohort.references),
+        beyond_paper=beyond_paper(experiment.gan),
         failed_quality=failed_quality(plan, ledger),
         skipped_updates=skipped_updates(plan, ledger),
         versions=versions,

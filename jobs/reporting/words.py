@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gansfer.gan_settings import GanSettings
 from jobs.experiment.cohort_section import (
     EmbeddedReferences,
     NoReferences,
@@ -40,6 +41,27 @@ def pool_rule(experiment: Experiment) -> str:
         "As in the paper, the unlabelled pool holds the images (without labels) of the fold's "
         "test subjects too."
     )
+
+
+def beyond_paper(gan: GanSettings) -> str:
+    """What GANs are trained with that the paper's are not: sentences, empty where there is nothing.
+
+    Numbers alone, such as widths and images shown, are not counted as such.
+    """
+    phases = {"2": gan.phase_2.coupling_weight, "3": gan.phase_3.coupling_weight}
+    judged = [phase for phase, weight in phases.items() if weight > 0]
+    said = []
+    if judged:
+        in_phases = f"phase {judged[0]}" if len(judged) == 1 else "phases 2 and 3"
+        said.append(
+            f"a critic more in {in_phases}, which sees small windows of image and labels together"
+        )
+    if gan.labelled_copies > 0:
+        who = "it and D_S know" if judged else "D_S knows"
+        said.append(f"{who} deformed copies of each labelled slice ({gan.labelled_copies})")
+    if not said:
+        return ""
+    return f"Not in the paper: {'; '.join(said)}."
 
 
 def reference_rule(references: References) -> str:

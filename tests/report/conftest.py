@@ -140,6 +140,7 @@ def meta() -> Meta:
         "wall_s": {"prepare": 61.0, "train_gan": 7300.0},
         "ablation": {"fold": 0, "labels": 1, "ratio": "2:1"},
         "reference": "",
+        "beyond_paper": "",
         "best_ratio": "per_label_count",
         "ratio_from_labels": {1: "2:1", 6: "10:1", 12: "100:1"},
         "significance": 0.05,

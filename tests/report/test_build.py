@@ -308,6 +308,21 @@ def test_the_papers_data_need_no_warning(
     assert "not the paper's data" not in " ".join(page.text)
 
 
+def test_the_page_says_what_is_not_in_the_paper(
+    tmp_path: Path,
+    metrics: pd.DataFrame,
+    expected: pd.DataFrame,
+    meta: Meta,
+    labelled: pd.DataFrame,
+) -> None:
+    said = "Not in the paper: a critic more."
+    for beyond, times in (("", 0), (said, 1)):
+        _, page = _build(
+            tmp_path, metrics.iloc[:0], expected, {**meta, "beyond_paper": beyond}, labelled
+        )
+        assert " ".join(page.text).count(said) == times
+
+
 def test_the_report_loads_without_torch() -> None:
     code = (
         "import gansfer.report.build, gansfer.drawing.embedding, gansfer.drawing.loss_curves, sys;"

@@ -44,11 +44,12 @@ class AblationCell(TypedDict):
 class Meta(TypedDict):
     """What the report says of the experiment beside its numbers.
 
-    `analysis_reason`, `pool_rule` and `reference` (what the cohort is measured against) are whole
-    sentences. `versions` is what goes under provenance (program, revision, image, packages).
-    `wall_s` is seconds by stage. `failed_quality` is a line for each training that is no
-    result, the cell's name in front; `skipped_updates` are a GAN and how many it skipped. The
-    others are the settings of the analysis.
+    `analysis_reason`, `pool_rule`, `reference` (what the cohort is measured against) and
+    `beyond_paper` (what GANs have that the paper's have not) are whole sentences. `versions` is
+    what goes under provenance (program, revision, image, packages). `wall_s` is seconds by stage.
+    `failed_quality` is a line for each training that is no result, the cell's name in front;
+    `skipped_updates` are a GAN and how many it skipped. The others are the settings of the
+    analysis.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Meta(TypedDict):
     analysis_reason: str
     pool_rule: str
     reference: str
+    beyond_paper: str
     versions: Mapping[str, str]
     wall_s: Mapping[str, float]
     ablation: AblationCell | None
