@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -183,6 +184,7 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
     monkeypatch.setattr(train_gan, "training_data", lambda context, cohort: cell)
     monkeypatch.setattr(train_gan, "train_in_phases", in_phases)
     monkeypatch.setattr(train_gan, "_kept_phase", kept)
+    hashed = _identities_hashed(monkeypatch)
     monkeypatch.setattr(train_gan, "checkpoints", lambda *of: SimpleNamespace(clear=lambda: None))
     outcome = train_gan.train_gan(context)
     assert outcome.facts["training_subjects"] == ["A", "C"]
@@ -231,10 +233,23 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
         earlier = given["kept"]
 
     # A rate of its own is part of a phase; without one it is what it was before there were any.
+    assert hashed and not any('"learning_rate": null' in text for text in hashed)
     third = gan.phase_3.model_copy(update={"learning_rate": 1e-4})
     context.experiment.gan = context.experiment.gan.model_copy(update={"phase_3": third})
     train_gan.train_gan(context)
     assert changed_since(earlier) == [False, False, True]
+
+
+def _identities_hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the identities of phases are digests of, from here on."""
+    hashed = list[str]()
+
+    def sha256(text: bytes) -> Any:
+        hashed.append(text.decode())
+        return hashlib.sha256(text)
+
+    monkeypatch.setattr(train_gan, "hashlib", SimpleNamespace(sha256=sha256))
+    return hashed
 
 
 def test_a_segmenter_is_given_the_pools_of_its_arm(
