@@ -2,6 +2,7 @@
 
     python -m tests.benchmarks.ceiling [COHORT] [--labels 1] [--fold 0] [--seed 0] [--config FILE]
         [--arms baseline path truth] [--ratio 2] [--labels-only] [--set NAME=VALUE]
+        [--synthetic FILE ...]
 
 COHORT is the folder `cohort` of an experiment whose references are the truth (without it, the
 built-in cohort, small). Half of the unlabelled people, drawn by `--split`, stand in for what a
@@ -12,13 +13,18 @@ with `-only` trains without the real ones. Printed: DSC of the labels to the tru
 test subjects, and of the other half by age and structure. Of what there is to gain, from baseline
 to truth, each arm's share: every number of a real generator can be read so. `--labels-only` trains
 nothing; `--set` changes single encoding and synthesis settings (slice_numbers_from=labelled).
+
+`--synthetic`, files of the stage `synthesise` (phase-2.h5, phase-3.h5), says where the rest is
+lost: in the images or in their labels. It brings two arms: `generated`, the slices that passed the
+filter with their labels, and `judged`, the same with the labels of a segmenter that was trained on
+the truth of the half that gives.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +38,7 @@ from gansfer.subjects import Subject
 from gansfer.synthesis.calibration import fitted_rule
 from gansfer.synthesis.neighbours import nearest_slice_number
 from gansfer.synthesis.postprocess import postprocess, structure_masks
+from gansfer.synthesis.synthetic_sets import concatenate, read_synthetic
 from jobs.experiment.loading import load_experiment
 from tests.benchmarks.arguments import existing, parser_of, prepared_cohort
 from tests.benchmarks.prepared import (
@@ -52,6 +59,8 @@ from tests.benchmarks.prepared import (
 )
 
 ARMS = ("baseline", "path", "truth")
+OF_GENERATED = ("generated", "judged")
+_ALL_GENERATED = {*OF_GENERATED, *(f"{arm}-only" for arm in OF_GENERATED)}
 AGES = (("under 60", 0, 60), ("60+", 60, 200), ("75+", 75, 200))
 
 
@@ -65,6 +74,8 @@ class Given:
         test_ids: of the fold.
         givers: unlabelled people whose slices stand in for generated ones.
         others: unlabelled people who are measured.
+        generated: slices of a generator with their own labels and with those of a segmenter that
+            knows the truth; None: none were given.
     """
 
     cohort: Cohort
@@ -72,6 +83,7 @@ class Given:
     test_ids: tuple[str, ...]
     givers: tuple[Subject, ...]
     others: tuple[Subject, ...]
+    generated: tuple[Images, Labels, Labels] | None = None
 
 
 def given(cohort: Cohort, n_labels: int, n_folds: int, fold: int, split: int) -> Given:
@@ -132,22 +144,41 @@ def through_the_label_path(
     return image_khw, postprocess(image_khw, contrast_kshw, slice_index_k, mask_szhw, rule)
 
 
+def judged(
+    who: Given, files: Sequence[Path], settings: SegmenterSettings, seed: int
+) -> tuple[Images, Labels, Labels]:
+    """Generated slices, their labels, and what a segmenter sees that knows the givers' truth."""
+    slices = concatenate([read_synthetic(file) for file in files])
+    ids, n_classes = [one.id for one in who.givers], len(who.cohort.structures) + 1
+    truth = volumes_pool(who.cohort.images(ids), who.cohort.references(ids))
+    with tempfile.TemporaryDirectory() as folder:
+        state = trained(settings, truth, None, None, n_classes, seed, Path(folder))
+    image_khw = slices.image_khw.astype(np.float32)
+    return image_khw, slices.label_khw, segmented(state, image_khw, settings, n_classes)
+
+
 def made(
     who: Given, arm: str, encoding: EncodingSettings, synthesis: SynthesisSettings
-) -> tuple[Images, Labels]:
-    """The synthetic slices of an arm."""
+) -> tuple[Images, Labels, Labels]:
+    """The synthetic slices of an arm, their labels, and the truth: as near as it is known."""
+    base = arm.removesuffix("-only")
+    if base in OF_GENERATED:
+        assert who.generated is not None
+        image_khw, label_khw, judged_khw = who.generated
+        return image_khw, label_khw if base == "generated" else judged_khw, judged_khw
     ids = [one.id for one in who.givers]
-    if arm.startswith("truth"):
-        return flat(who.cohort.images(ids)), flat(who.cohort.references(ids))
-    return through_the_label_path(who, encoding, synthesis, arm.startswith("path-numbered"))
+    truth_khw = flat(who.cohort.references(ids))
+    if base == "truth":
+        return flat(who.cohort.images(ids)), truth_khw, truth_khw
+    path = through_the_label_path(who, encoding, synthesis, base == "path-numbered")
+    return *path, truth_khw
 
 
 def synthetic_slices(
     who: Given, arm: str, encoding: EncodingSettings, synthesis: SynthesisSettings
 ) -> Pool:
     """What an arm trains with; prints the DSC of its labels to the truth."""
-    image_khw, label_khw = made(who, arm, encoding, synthesis)
-    truth_khw = flat(who.cohort.references([one.id for one in who.givers]))
+    image_khw, label_khw, truth_khw = made(who, arm, encoding, synthesis)
     print(f"{arm:20} labels to truth {header(who.cohort.structures)}")
     agreed = dice(label_khw, truth_khw, len(who.cohort.structures))
     print(f"{'':36} {numbers(agreed)}", flush=True)
@@ -246,7 +277,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--split", type=int, default=1)
     parser.add_argument("--ratio", type=float, default=2.0)
-    parser.add_argument("--arms", nargs="+", default=list(ARMS))
+    parser.add_argument("--arms", nargs="+", help="baseline, path, truth; see --synthetic")
+    parser.add_argument("--synthetic", type=existing, nargs="+", help="of the stage synthesise")
     parser.add_argument("--config", type=existing, help="its encoding, synthesis and segmenter")
     parser.add_argument("--set", action="append", default=[], dest="changes")
     parser.add_argument("--labels-only", action="store_true")
@@ -259,6 +291,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
         segmenter = segmenter.model_copy(
             update={"epochs": 1, "subepochs_per_epoch": 1, "segments_per_subepoch": segments}
         )
+    arms = asked.arms or [*ARMS, *(OF_GENERATED if asked.synthetic else ())]
+    if asked.synthetic is None and (missing := {*arms} & _ALL_GENERATED):
+        parser.error(f"--arms {min(missing)} needs --synthetic, files of the stage synthesise")
     with tempfile.TemporaryDirectory() as folder:
         cohort = (
             built_in_cohort(Path(folder), 4, 8, 4.0)
@@ -267,11 +302,14 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, float]]:
         )
         n_folds = 2 if asked.cohort is None else asked.folds
         who = given(cohort, asked.labels, n_folds, asked.fold, asked.split)
+        if asked.synthetic is not None:
+            generated = judged(who, asked.synthetic, segmenter, asked.seed)
+            who = replace(who, generated=generated)
         if asked.labels_only:
-            for arm in asked.arms:
+            for arm in arms:
                 synthetic_slices(who, arm, encoding, synthesis)
             return {}
-        return run(who, asked.arms, encoding, synthesis, segmenter, asked.ratio, asked.seed)
+        return run(who, arms, encoding, synthesis, segmenter, asked.ratio, asked.seed)
 
 
 if __name__ == "__main__":

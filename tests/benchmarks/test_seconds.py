@@ -11,7 +11,7 @@ from gansfer.cohort.shards import Cohort
 from gansfer.settings import EncodingSettings, SynthesisSettings
 from gansfer.synthesis.synthetic_sets import SyntheticSet, write_synthetic
 from tests.benchmarks import agreement, ceiling, roundtrip
-from tests.benchmarks.prepared import Images, Labels, built_in_cohort, dice, flat
+from tests.benchmarks.prepared import SEGMENTER, Images, Labels, built_in_cohort, dice, flat
 
 
 def test_roundtrip_says_what_each_step_costs(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,7 +54,7 @@ def test_the_label_path_of_the_ceiling_gives_other_peoples_labels_back(tmp_path:
     gate_off = SynthesisSettings(intensity_sd=3.0)
     overall = {}
     for arm in ("path", "path-numbered", "truth"):
-        _, label_khw = ceiling.made(who, arm, EncodingSettings(), gate_off)
+        _, label_khw, _ = ceiling.made(who, arm, EncodingSettings(), gate_off)
         overall[arm] = dice(label_khw, truth_khw, len(cohort.structures))[0]
     assert overall["truth"] == 1.0
     assert overall["path-numbered"] > 0.9
@@ -69,6 +69,45 @@ def half_shifted(cohort: Cohort) -> tuple[Images, Labels]:
     return np.concatenate([image_khw] * 2), np.concatenate([label_khw, shifted_khw])
 
 
+def write_half_retained(path: Path, image_khw: Images, label_khw: Labels) -> None:
+    """Slices as the stage `synthesise` leaves them; the filter passed the first half."""
+    n = len(image_khw)
+    numbers = np.zeros(n, np.int64)
+    retained = np.arange(n) < n // 2
+    made = SyntheticSet(
+        image_khw, label_khw, numbers, np.zeros(n, np.float32), retained, numbers, numbers
+    )
+    write_synthetic(path, made, {})
+
+
+def test_the_ceiling_sets_generated_labels_beside_those_of_the_truth(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    cohort = built_in_cohort(tmp_path / "cohort", 4, 8, 4.0)
+    image_khw, label_khw = half_shifted(cohort)
+    write_half_retained(tmp_path / "phase-2.h5", image_khw, label_khw)
+    given = [str(tmp_path / "cohort"), "--folds", "2", "--synthetic", str(tmp_path / "phase-2.h5")]
+    with pytest.raises(SystemExit):
+        ceiling.main(["--arms", "judged-only"])
+    assert "--arms judged-only needs --synthetic" in capsys.readouterr().err
+    arms = ["generated", "judged", "judged-only"]
+    results = ceiling.main([*given, "--iterations", "40", "--arms", *arms])
+    assert list(results) == arms
+    lines = capsys.readouterr().out.splitlines()
+    agreed = {
+        line.split()[0]: float(lines[number + 1].split()[0])
+        for number, line in enumerate(lines)
+        if "labels to truth" in line
+    }
+    assert 20.0 < agreed["generated"] < 95.0
+    assert agreed["judged"] == agreed["judged-only"] == 100.0
+    asked = SEGMENTER.model_copy(update={"epochs": 1, "subepochs_per_epoch": 1})
+    who = ceiling.given(cohort, 1, 2, 0, 1)
+    kept_khw, own_khw, _ = ceiling.judged(who, [tmp_path / "phase-2.h5"], asked, 0)
+    half = len(image_khw) // 2
+    assert np.array_equal(kept_khw, image_khw[:half]) and np.array_equal(own_khw, label_khw[:half])
+
+
 def test_agreement_is_lower_where_labels_do_not_follow_the_image(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -81,14 +120,7 @@ def test_agreement_is_lower_where_labels_do_not_follow_the_image(
     again = agreement.main(["--iterations", "1", "--judge", str(kept)])
     assert again["shifted"].dsc == results["shifted"].dsc
     cohort = built_in_cohort(tmp_path / "cohort", 2, 6, 4.0)
-    image_khw, label_khw = half_shifted(cohort)
-    n = len(image_khw)
-    numbers = np.zeros(n, np.int64)
-    retained = np.arange(n) < n // 2
-    made = SyntheticSet(
-        image_khw, label_khw, numbers, np.zeros(n, np.float32), retained, numbers, numbers
-    )
-    write_synthetic(tmp_path / "phase-2.h5", made, {})
+    write_half_retained(tmp_path / "phase-2.h5", *half_shifted(cohort))
     given = [str(tmp_path / "cohort"), str(tmp_path / "phase-2.h5"), "--judge", str(kept)]
     (_, filtered), (_, every) = (
         list(agreement.main([*given, *more]).values()) for more in ([], ["--unfiltered"])
