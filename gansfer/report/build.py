@@ -58,7 +58,11 @@ _GLOSSARY = (
 # Of runs with rival arms.
 _RIVALS_GLOSSARY = (
     ("classical", "the baseline on real slices that are deformed at random while it trains"),
-    ("self-training", "the N images, and the unlabelled pool with the baseline's labels"),
+    (
+        "self-training",
+        "the N images, and the unlabelled pool with the baseline's labels; together with synthetic "
+        "slices, with the labels of the segmenter that has them",
+    ),
 )
 
 

@@ -25,14 +25,15 @@ class Arm:
         phases: GAN phases whose slices are in the synthetic pool; empty: real data only.
         ratio: real segments for each other one; None: one of the pools alone.
         deforms: real slices are deformed as the experiment's `augmentation` says.
-        self_labelled: the unlabelled pool is among the other slices, with the baseline's labels.
+        teacher: name of the arm whose segmenter labels the unlabelled pool, which is among the
+            other slices then; None: it is not.
     """
 
     name: str
     phases: tuple[int, ...] = ()
     ratio: str | None = None
     deforms: bool = False
-    self_labelled: bool = False
+    teacher: str | None = None
 
     @property
     def uses_real(self) -> bool:
@@ -54,8 +55,8 @@ def arms_of(experiment: Experiment, fold: int, labels: int) -> tuple[Arm, ...]:
     arms = [*main_arms(experiment)]
     ablation = experiment.grid.table_i
     if ablation is not None and (fold, labels) == (ablation.fold, ablation.label_count):
-        if ablation.ratio not in experiment.grid.ratios:
-            arms.append(_ratio_arm(ablation.ratio))
+        if (mixed := _ratio_arm(ablation.ratio)) not in arms:
+            arms.append(mixed)
         for phase in PHASES:
             arms.append(Arm(f"p{phase}", (phase,)))
             arms.append(Arm(f"p{phase}+", (phase,), ablation.ratio))
@@ -64,22 +65,31 @@ def arms_of(experiment: Experiment, fold: int, labels: int) -> tuple[Arm, ...]:
 
 def main_arms(experiment: Experiment) -> tuple[Arm, ...]:
     """The arms that every cell has. Synthetic slices are of phases 2 and 3 (IV.A)."""
-    ratios = [_ratio_arm(ratio) for ratio in experiment.grid.ratios]
+    ratios = [_ratio_arm(ratio) for ratio in experiment.grid.run_ratios]
     return (Arm(BASELINE), *ratios, Arm(SYNTHETIC, (2, 3)), *_rival_arms(experiment))
 
 
 def _rival_arms(experiment: Experiment) -> list[Arm]:
-    """Each rival arm alone, then together with synthetic slices; none unless they are asked for."""
+    """Each rival arm alone, then together with synthetic slices; none unless they are asked for.
+
+    Where self-training has synthetic slices, its teacher has them, too.
+    """
     grid, arms = experiment.grid, []
     if "classical" in grid.rival_arms:
         arms.append(Arm(CLASSICAL, deforms=True))
     if "self_training" in grid.rival_arms:
-        arms.append(Arm(SELF_TRAINING, ratio=grid.self_training_ratio, self_labelled=True))
+        arms.append(Arm(SELF_TRAINING, ratio=grid.self_training_ratio, teacher=BASELINE))
     if grid.rival_ratio is None:
         return arms
     mixed = _ratio_arm(grid.rival_ratio)
     together = [
-        replace(arm, name=f"{arm.name}+{mixed.name}", phases=mixed.phases, ratio=mixed.ratio)
+        replace(
+            arm,
+            name=f"{arm.name}+{mixed.name}",
+            phases=mixed.phases,
+            ratio=mixed.ratio,
+            teacher=None if arm.teacher is None else mixed.name,
+        )
         for arm in arms
     ]
     return [*arms, *together]

@@ -115,7 +115,8 @@ class GridSettings(Settings):
         (),
         description="cheap ways to more training data, beside the generated slices: classical "
         "deforms the real slices (section augmentation), self_training takes the baseline's labels "
-        "of the unlabelled pool. Paper: neither",
+        "of the unlabelled pool, or, with generated slices, those of that ratio's segmenter. "
+        "Paper: neither",
     )
     self_training_ratio: Ratio = Field(
         "2:1", description="real to self-labelled segments in the arm self_training"
@@ -130,6 +131,13 @@ class GridSettings(Settings):
     def run_folds(self) -> tuple[int, ...]:
         """The folds that are run."""
         return tuple(range(self.folds)) if self.use_folds is None else self.use_folds
+
+    @property
+    def run_ratios(self) -> tuple[Ratio, ...]:
+        """The ratios that are run: those asked for, and that of the teacher of a rival arm."""
+        if "self_training" not in self.rival_arms or self.rival_ratio is None:
+            return self.ratios
+        return tuple(dict.fromkeys((*self.ratios, self.rival_ratio)))
 
     @property
     def table_i(self) -> TableI | None:

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from gansfer.cohort.splits import n_groups
-from jobs.experiment.arms import BASELINE, PROPAGATION, Arm, arms_of, main_arms
+from jobs.experiment.arms import PROPAGATION, Arm, arms_of, main_arms
 from jobs.experiment.cohort_section import (
     FolderReferences,
     NoReferences,
@@ -197,8 +197,8 @@ def _fold_cells(
         synthetic = tuple("/".join(("synthesise", *group.parts)) for group in groups)
         for arm in arms_of(experiment, cell.fold, cell.labels):
             needs = ("prepare", *synthetic) if arm.phases else ("prepare",)
-            if arm.self_labelled:
-                teacher = Cell(cell.seed, cell.fold, cell.labels, arm=Arm(BASELINE))
+            if arm.teacher is not None:
+                teacher = Cell(cell.seed, cell.fold, cell.labels, arm=Arm(arm.teacher))
                 needs += ("/".join((stage, *teacher.parts)),)
             yield Cell(cell.seed, cell.fold, cell.labels, arm=arm), needs
 
@@ -215,13 +215,13 @@ def _arm_settings(experiment: Experiment, stage: StageName, arm: Arm) -> dict[st
     settings: dict[str, Any] = {"arm": own}
     if arm.deforms:
         own["deforms"] = True
-    if arm.self_labelled:
+    if arm.teacher is not None:
         own["self_labelled"] = True
     if stage != "train_segmenter":
         return settings
     if arm.deforms:
         settings["augmentation"] = experiment.augmentation.model_dump(mode="json")
-    if arm.self_labelled:
+    if arm.teacher is not None:
         keep = {"exclude_test_from_unlabelled"}
         settings["cohort"] = experiment.cohort.model_dump(mode="json", include=keep)
     return settings

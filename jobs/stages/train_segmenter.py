@@ -38,7 +38,9 @@ def train_segmenter(context: Context) -> Outcome:
     )
     synthetic = _synthetic_pool(context, arm)
     self_labelled = (
-        _self_labelled_pool(context, cohort, data.roles.pool_ids) if arm.self_labelled else None
+        _self_labelled_pool(context, cohort, data.roles.pool_ids)
+        if arm.teacher is not None
+        else None
     )
     store = checkpoints(context, "training", context.identity)
     result = fit_segmenter(
@@ -101,12 +103,12 @@ def _synthetic_pool(context: Context, arm: Arm) -> Pool | None:
 
 
 def _self_labelled_pool(context: Context, cohort: Cohort, pool_ids: Sequence[str]) -> Pool:
-    """Every slice of the unlabelled images, with the labels that the cell's baseline gives it.
+    """Every slice of the unlabelled images, with the labels that the arm's teacher gives it.
 
     No label of theirs is read, where there is one. A slice in which nothing is found stays in.
     """
-    (baseline,) = context.files_needed("train_segmenter")
-    state = load_file(baseline.model)
+    (teacher,) = context.files_needed("train_segmenter")
+    state = load_file(teacher.model)
     label_mzhw = segment_subjects(context, cohort, state, pool_ids, part="pool")
     return synthetic_pool(as_slices(cohort.images(pool_ids)), as_slices(label_mzhw))
 

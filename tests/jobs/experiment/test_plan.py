@@ -213,18 +213,28 @@ def test_what_is_not_asked_for_is_not_there() -> None:
     assert arm is not None and (arm.ratio, arm.phases) == ("5:1", ())
 
 
-def test_self_training_needs_the_baseline_of_its_own_cell() -> None:
+def test_self_training_needs_its_teacher_of_its_own_cell() -> None:
     plan = plan_of(grid=BOTH)
     cell = "train_segmenter/seed-0/fold-3/labels-06"
     assert plan.by_id[f"{cell}/self-training"].needs == ("prepare", f"{cell}/baseline")
     together = plan.by_id[f"{cell}/self-training+ratio-2to1"].needs
     synthesise = cell.replace("train_segmenter", "synthesise")
-    assert together == ("prepare", f"{synthesise}/group-0", f"{cell}/baseline")
+    assert together == ("prepare", f"{synthesise}/group-0", f"{cell}/ratio-2to1")
     assert plan.by_id[f"{cell}/classical"].needs == ("prepare",)
     seen: set[str] = set()
     for task in plan.tasks:
         assert set(task.needs) <= seen
         seen.add(task.id)
+
+
+def test_a_teacher_that_nobody_asked_for_is_an_arm() -> None:
+    grid = {**BOTH, "ratios": ["10:1"], "rival_ratio": "3:1", "ablation": {"ratio": "3:1"}}
+    plan = plan_of(grid=grid)
+    cell = "train_segmenter/seed-0/fold-0/labels-01"
+    assert plan.by_id[f"{cell}/self-training+ratio-3to1"].needs[-1] == f"{cell}/ratio-3to1"
+    assert "ratio-3to1" in _names(plan, "segment_cohort")
+    alone = plan_of(grid={**grid, "rival_arms": ["classical"], "ablation": None})
+    assert "ratio-3to1" not in _names(alone, "train_segmenter")
 
 
 @pytest.mark.parametrize(

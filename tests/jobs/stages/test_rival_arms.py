@@ -21,7 +21,8 @@ from jobs.worker.run import DONE
 from tests.jobs.conftest import Finished
 from tests.jobs.experiments import BASELINE, GAN, SYNTHESISE, Trial
 
-ARMS = ("classical", "self-training", "classical+ratio-2to1", "self-training+ratio-2to1")
+TAUGHT = "self-training+ratio-2to1"
+ARMS = ("classical", "self-training", "classical+ratio-2to1", TAUGHT)
 RIVALS = {"grid": {"rival_arms": ["classical", "self_training"]}}
 
 
@@ -48,6 +49,8 @@ def given(rivals: Trial) -> dict[str, dict[str, Any]]:
                 return fit(settings, real, other, *more, **how)
 
             patch.setattr(train_segmenter, "fit_segmenter", kept)
+            if arm == TAUGHT:  # its teacher has seen generated slices, too
+                assert rivals.work(of_arm("ratio-2to1")) == DONE
             assert rivals.work(of_arm(arm)) == DONE, rivals.log(of_arm(arm))
     return calls
 
@@ -81,21 +84,25 @@ def test_classical_deforms_the_real_slices_and_has_no_others(
     )
 
 
-def test_self_training_takes_the_baselines_labels_of_the_pool(
-    rivals: Trial, given: dict[str, dict[str, Any]]
+@pytest.mark.parametrize(
+    ("arm", "teacher"), [("self-training", "baseline"), (TAUGHT, "ratio-2to1")]
+)
+def test_self_training_takes_its_teachers_labels_of_the_pool(
+    rivals: Trial, given: dict[str, dict[str, Any]], arm: str, teacher: str
 ) -> None:
-    call = given["self-training"]
+    call = given[arm]
     cohort = Cohort(rivals.storage.cohort)
     roles = roles_of(rivals.plan.experiment, cohort, rivals.task(GAN).cell)
     image_khw = as_slices(cohort.images(roles.pool_ids))
-    state = load_file(rivals.folder(BASELINE) / "model.safetensors")
+    state = load_file(rivals.folder(of_arm(teacher)) / "model.safetensors")
     n_classes, settings = 1 + len(cohort.structures), rivals.plan.experiment.segmenter
     predicted_khw = segment_slices(state, image_khw, settings, n_classes, watch=Silent())
+    own = slice(-len(image_khw), None)  # behind the generated ones
     assert (call["ratio"], call["augmentation"]) == (2.0, None)
-    assert np.array_equal(call["other"].image_nhw, image_khw)  # with those that hold no structure
-    assert np.array_equal(call["other"].label_nhw, predicted_khw)
+    assert np.array_equal(call["other"].image_nhw[own], image_khw)  # also where nothing is
+    assert np.array_equal(call["other"].label_nhw[own], predicted_khw)
     truth_khw = as_slices(cohort.references(roles.pool_ids))
-    assert not np.array_equal(call["other"].label_nhw, truth_khw)
+    assert not np.array_equal(call["other"].label_nhw[own], truth_khw)
 
 
 def test_its_test_subjects_are_segmented_by_its_own_model(
@@ -125,9 +132,9 @@ def test_who_taught_is_on_record(rivals: Trial, given: dict[str, dict[str, Any]]
         "classical": (0, None),
         "self-training": (0, n_pool),
         "classical+ratio-2to1": (n_synthetic, None),
-        "self-training+ratio-2to1": (n_synthetic, n_pool),
+        TAUGHT: (n_synthetic, n_pool),
     }
-    assert len(given["self-training+ratio-2to1"]["other"].image_nhw) == n_pool + n_synthetic
+    assert len(given[TAUGHT]["other"].image_nhw) == n_pool + n_synthetic
     assert of_arms["classical"]["achieved_real_per_synthetic"] is None
     assert 1.2 < of_arms["self-training"]["achieved_real_per_synthetic"] < 3.5  # of 80 draws
     assert all(one["training_subjects"] for one in of_arms.values())
