@@ -12,7 +12,7 @@ decoded, numbered, postprocessed), `path-numbered` the same with their true slic
 with `-only` trains without the real ones. Printed: DSC of the labels to the truth, of the fold's
 test subjects, and of the other half by age and structure. Of what there is to gain, from baseline
 to truth, each arm's share: every number of a real generator can be read so. `--labels-only` trains
-nothing; `--set` changes single encoding and synthesis settings (slice_numbers_from=labelled).
+no arm; `--set` changes single encoding and synthesis settings (slice_numbers_from=labelled).
 
 `--synthetic`, files of the stage `synthesise` (phase-2.h5, phase-3.h5), says where the rest is
 lost: in the images or in their labels. It brings two arms: `generated`, the slices that passed the
