@@ -90,6 +90,11 @@ class GanSettings(Settings):
     )
     adam_epsilon: Positive = Field(1e-8, description="Adam's term against division by zero")
     gradient_penalty: Positive = Field(10.0, description="lambda of WGAN-GP")
+    penalty_every: Count = Field(
+        1,
+        description="every how many updates of a critic the gradient penalty is taken, which then "
+        "weighs so many times more (lazy, as in StyleGAN2); beyond the paper",
+    )
     drift: float = Field(0.001, ge=0, description="weight of D(real)^2")
     stddev_group: Count = Field(4, description="group of the minibatch standard deviation")
     ema_half_life_kimg: Positive = Field(

@@ -19,7 +19,10 @@ Score = Callable[[Tensor, int], Tensor]
 
 
 class CriticLoss(NamedTuple):
-    """The loss to go down on, and what to watch (all scalars; all but `loss` detached)."""
+    """The loss to go down on, and what to watch (all scalars; all but `loss` detached).
+
+    `gradient_norm` is NaN where there was no penalty.
+    """
 
     loss: Tensor
     real_score: Tensor
@@ -40,36 +43,39 @@ def critic_loss(
 
     mean(D(fake) - D(real)) + gradient_penalty * mean((|grad D(mixed)| - 1)^2)
     + drift * mean(D(real)^2); the norm is over C * H * W, in float32, and its own gradient is
-    zero, not NaN, where the gradient vanishes.
+    zero, not NaN, where the gradient vanishes. Without penalty no gradient by an image is taken.
 
     Args:
         score: the critic.
         real_bchw: [B, C, H, W] reals.
         fake_bchw: [B, C, H, W] generated, detached.
         mix_b111: [B, 1, 1, 1] in [0, 1]: share of the fake in each mixed image.
-        gradient_penalty: lambda.
+        gradient_penalty: lambda; 0: no penalty.
         drift: weight of D(real)^2.
 
     Source: [10] of the paper, with the official PGGAN's drift.
     """
     real_score_b, fake_score_b = score(torch.cat([real_bchw, fake_bchw]), 2).chunk(2)
-    mixed_bchw = torch.lerp(real_bchw, fake_bchw, mix_b111).requires_grad_()
-    mixed_score_b = score(mixed_bchw, 1)
-    with inputs_only():
-        (gradient_bchw,) = torch.autograd.grad(mixed_score_b.sum(), mixed_bchw, create_graph=True)
-    norm_b = torch.linalg.vector_norm(at_least_float32(gradient_bchw).flatten(1), dim=1)
-    loss_b = (
-        fake_score_b
-        - real_score_b
-        + gradient_penalty * (norm_b - 1.0).square()
-        + drift * real_score_b.square()
-    )
+    loss_b = fake_score_b - real_score_b
+    norm = torch.full((), torch.nan, device=loss_b.device)
+    if gradient_penalty:
+        norm_b = _gradient_norm(score, torch.lerp(real_bchw, fake_bchw, mix_b111))
+        loss_b = loss_b + gradient_penalty * (norm_b - 1.0).square()
+        norm = norm_b.detach().mean()
+    loss_b = loss_b + drift * real_score_b.square()
     return CriticLoss(
-        loss_b.mean(),
-        real_score_b.detach().mean(),
-        fake_score_b.detach().mean(),
-        norm_b.detach().mean(),
+        loss_b.mean(), real_score_b.detach().mean(), fake_score_b.detach().mean(), norm
     )
+
+
+def _gradient_norm(score: Score, image_bchw: Tensor) -> Tensor:
+    """Norm [B] of the score's gradient by each image, to be differentiated again."""
+    image_bchw.requires_grad_()
+    with inputs_only():
+        (gradient_bchw,) = torch.autograd.grad(
+            score(image_bchw, 1).sum(), image_bchw, create_graph=True
+        )
+    return torch.linalg.vector_norm(at_least_float32(gradient_bchw).flatten(1), dim=1)
 
 
 def generator_loss(scores_b: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

@@ -261,6 +261,7 @@ def _gan(
         critics={critic.name: critic for critic in critics},
         random=torch.Generator(device).manual_seed(seed_for(seed, "training")),
         gradient_penalty=settings.gradient_penalty,
+        penalty_every=settings.penalty_every,
         drift=settings.drift,
         ema_half_life_kimg=settings.ema_half_life_kimg,
         precision=settled_precision(settings.precision, device),

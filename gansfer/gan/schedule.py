@@ -74,7 +74,7 @@ class Moment:
         cycle: cycles of the stretch before this one.
         images_seen: images of the phase before this cycle.
         alpha: weight of the newest level, 1 when nothing fades.
-        critics: names of the critics that learn.
+        critics: names of the critics that learn, and the updates of each in the stretch before.
         generator_learns: this is the last step of its cycle.
     """
 
@@ -82,7 +82,7 @@ class Moment:
     cycle: int
     images_seen: int
     alpha: float
-    critics: tuple[str, ...]
+    critics: Mapping[str, int]
     generator_learns: bool
 
 
@@ -132,7 +132,11 @@ def _moment(stretch: Stretch, step_in_stretch: int) -> Moment:
         cycle,
         images_seen=stretch.first_image + cycle * stretch.minibatch,
         alpha=cycle / stretch.n_cycles if stretch.fades else 1.0,
-        critics=tuple(name for name, n in stretch.critic_updates.items() if n >= steps_left),
+        critics={
+            name: (cycle + 1) * n - steps_left
+            for name, n in stretch.critic_updates.items()
+            if n >= steps_left
+        },
         generator_learns=steps_left == 1,
     )
 

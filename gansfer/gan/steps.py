@@ -64,11 +64,12 @@ class Gan:
         critics: by name.
         random: everything random of a phase comes from it.
         gradient_penalty: lambda of WGAN-GP.
+        penalty_every: every how many updates of a critic it is taken, so many times as heavy.
         drift: weight of D(real)^2.
         ema_half_life_kimg: half-life of the average, in thousand images.
         precision: "float32" or "bfloat16".
         max_skipped_fraction: share of a network's updates in a phase that may be skipped.
-        sums: by player, sums of losses since the last record, and as last their count.
+        sums: by player, sums of losses since the last record, and their counts [2, losses].
         skipped: by player, updates skipped since the phase began.
         records: what has been recorded so far.
     """
@@ -79,6 +80,7 @@ class Gan:
     critics: dict[str, Critic]
     random: torch.Generator
     gradient_penalty: float
+    penalty_every: int
     drift: float
     ema_half_life_kimg: float
     precision: str
@@ -91,6 +93,11 @@ class Gan:
     def device(self) -> torch.device:
         """Where it trains."""
         return self.random.device
+
+    def penalty_at(self, updates_before: int) -> float:
+        """Weight of the gradient penalty in an update of a critic, by the stretch's before it."""
+        taken = updates_before % self.penalty_every == 0
+        return self.gradient_penalty * self.penalty_every if taken else 0.0
 
     def autocast(self) -> AbstractContextManager[None]:
         """Mixed precision, where the settings ask for it."""
@@ -108,16 +115,24 @@ def run_step(gan: Gan, moment: Moment, real_sets: dict[str, list[Tensor]]) -> No
     stretch, alpha = moment.stretch, moment.alpha
     with torch.no_grad(), gan.autocast():
         fake_bchw = gan.generator(latents_for(gan, stretch), stretch.level, alpha)
-    for name in moment.critics:
+    for name, n_before in moment.critics.items():
         critic = gan.critics[name]
         real_bchw = draw_real_batch(real_sets[name], stretch.minibatch, alpha, gan.random)
-        critic_step(gan, critic, real_bchw, fake_bchw[:, critic.channels], stretch.level, alpha)
+        fake_of_critic_bchw = fake_bchw[:, critic.channels]
+        penalty = gan.penalty_at(n_before)
+        critic_step(gan, critic, real_bchw, fake_of_critic_bchw, stretch.level, alpha, penalty)
     if moment.generator_learns:
         generator_step(gan, stretch, alpha)
 
 
 def critic_step(
-    gan: Gan, critic: Critic, real_bchw: Tensor, fake_bchw: Tensor, level: int, alpha: float
+    gan: Gan,
+    critic: Critic,
+    real_bchw: Tensor,
+    fake_bchw: Tensor,
+    level: int,
+    alpha: float,
+    gradient_penalty: float,
 ) -> None:
     """One update of one critic, on a real and a generated batch."""
     mix_b111 = torch.rand(len(real_bchw), 1, 1, 1, generator=gan.random, device=gan.device)
@@ -127,7 +142,7 @@ def critic_step(
             real_bchw,
             fake_bchw,
             mix_b111,
-            gradient_penalty=gan.gradient_penalty,
+            gradient_penalty=gradient_penalty,
             drift=gan.drift,
         )
     bad = update(critic.optimiser, list(critic.network.parameters()), result.loss)
@@ -192,7 +207,8 @@ def latents_for(gan: Gan, stretch: Stretch) -> Tensor:
 
 
 def accumulate(gan: Gan, name: str, values: Tensor, bad: Tensor) -> None:
-    """Add one update's values to the running sums, and count it if it was skipped."""
-    counted = torch.cat([torch.where(bad > 0, 0.0, values), (1.0 - bad)[None]])
+    """Add one update's values, where there are, to the running sums; count it if it was skipped."""
+    there = ~torch.isnan(values) & (bad == 0)
+    counted = torch.stack([torch.where(there, values, 0.0), there.float()])
     gan.sums[name] = gan.sums[name] + counted if name in gan.sums else counted
     gan.skipped[name] = gan.skipped[name] + bad if name in gan.skipped else bad

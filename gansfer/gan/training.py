@@ -95,9 +95,9 @@ def take_record(gan: Gan, moment: Moment, step: int) -> dict[str, Any]:
     if moment.stretch.fades:
         record["alpha"] = moment.alpha
     for name, sums in gan.sums.items():
-        *totals, updates = sums.tolist()
-        for what, total in zip(_WATCHED, totals, strict=False):
-            record[f"{what}_{name}"] = total / updates if updates else None
+        totals, updates = sums.tolist()
+        for what, total, n in zip(_WATCHED, totals, updates, strict=False):
+            record[f"{what}_{name}"] = total / n if n else None
         record[f"skipped_{name}"] = int(gan.skipped[name].item())
     gan.sums.clear()
     return record
@@ -178,7 +178,9 @@ def restore(gan: Gan, state: dict[str, Any]) -> int:
         gan.critics[name].network.load_state_dict(kept["network"])
         gan.critics[name].optimiser.load_state_dict(kept["optimiser"])
     gan.random.set_state(state["random"])
-    gan.sums = {name: value.to(gan.device) for name, value in state["sums"].items()}
+    sums = {name: value.to(gan.device) for name, value in state["sums"].items()}
+    # A state from before each loss had its own count: one record is of fewer updates.
+    gan.sums = {name: value for name, value in sums.items() if value.dim() == 2}
     gan.skipped = {name: value.to(gan.device) for name, value in state["skipped"].items()}
     gan.records = list(state["records"])
     return int(state["step"])

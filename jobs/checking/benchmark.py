@@ -81,8 +81,8 @@ def measure_machine(experiment: Experiment, *, budget_s: float, watch: Watch) ->
                 side_px=piece.side_px,
                 batch=piece.batch,
                 flops_a_step=piece.flops_a_step,
-                seconds_a_step=median(times_s[name]),
-                timed_steps=len(times_s[name]),
+                seconds_a_step=median(times_s[name]) / piece.n_steps,
+                timed_steps=len(times_s[name]) * piece.n_steps,
             )
             for name, piece in pieces.items()
         ),

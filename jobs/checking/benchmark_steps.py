@@ -40,13 +40,14 @@ _LONGEST_STEP_S = 5.0  # at the assumed rate; the paper's networks would take a 
 
 @dataclass(frozen=True)
 class Piece:
-    """A step to be timed, and what it is."""
+    """What is timed at once, and what it is: several steps where they differ in turn."""
 
     kind: Kind
     side_px: int
     batch: int
     flops_a_step: float
     step: Step
+    n_steps: int = 1
 
 
 def pieces_of(experiment: Experiment, device: str) -> Iterator[Piece]:
@@ -69,14 +70,17 @@ def pieces_of(experiment: Experiment, device: str) -> Iterator[Piece]:
     for work in work_of(experiment.model_copy(update={"gan": gan})):
         n = len(latents_nl) if work.kind == "synthesise" else work.batch
         flops = work.flops_a_step * n / work.batch
-        yield Piece(work.kind, work.side_px, n, flops, steps[work.kind, work.side_px])
+        in_turn = gan.penalty_every if work.kind in ("phase_1", "phase_2", "phase_3") else 1
+        step = steps[work.kind, work.side_px]
+        yield Piece(work.kind, work.side_px, n, flops, step, in_turn)
     ones = (1,) * len(gan.ladder_px(px))
     least = gan.model_copy(update={"fmaps": ones, "minibatch": _LEAST_BATCH})
     steps = _ladder_steps(phase_1(least, _slices(px, n_channels), seed=0, device=device))
     for work in work_of(experiment.model_copy(update={"gan": least})):
         if work.kind == "phase_1":
             step = steps[work.kind, work.side_px]
-            yield Piece("least", work.side_px, work.batch, work.flops_a_step, step)
+            n, flops, in_turn = work.batch, work.flops_a_step, least.penalty_every
+            yield Piece("least", work.side_px, n, flops, step, in_turn)
 
 
 def _batch(work: Work, device: str) -> int:
@@ -137,10 +141,19 @@ def _steady(schedule: Schedule) -> Stretch:
 
 
 def _gan_step(phase: Phase, stretch: Stretch) -> Step:
-    """The last step of a stretch, in which every critic learns and the generator too."""
-    moment = phase.schedule.at(stretch.first_step + stretch.n_steps - 1)
+    """Last steps of cycles, in which all learn: as many as there are from penalty to penalty."""
+    first, length = stretch.first_step, stretch.steps_per_cycle
+    moments = [
+        phase.schedule.at(first + (cycle % stretch.n_cycles + 1) * length - 1)
+        for cycle in range(phase.gan.penalty_every)
+    ]
     real_sets = begin_stretch(phase.gan, stretch)
-    return lambda: run_step(phase.gan, moment, real_sets)
+
+    def step() -> None:
+        for moment in moments:
+            run_step(phase.gan, moment, real_sets)
+
+    return step
 
 
 def _segmenter_steps(experiment: Experiment, device: str) -> dict[tuple[Kind, int], Step]:

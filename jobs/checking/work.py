@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from gansfer.gan_settings import PHASES, Phase2Settings, Phase3Settings
+from gansfer.gan_settings import PHASES, GanSettings, Phase2Settings, Phase3Settings
 from gansfer.segmentation.presets import PRESETS
 from jobs.experiment.memory import n_images
 from jobs.experiment.model import Experiment
@@ -94,8 +94,7 @@ def _first_phase(experiment: Experiment) -> Iterator[Work]:
             images += gan.at_px(gan.phase_1.fade_images, side, "fade_images")
         flops_g = gan.generator_flops(px, n_channels, level)
         flops_d = gan.critic_flops(px, n_channels, level)
-        per_image = flops_g + 2 * _TRAIN * flops_d + _PENALTY * flops_d
-        per_image += _TRAIN * (flops_g + flops_d)
+        per_image = _flops_an_image(gan, flops_g, [flops_d])
         batch = gan.at_px(gan.minibatch, side, "minibatch")
         yield _piece("phase_1", "train_gan", side, batch, per_image, images)
 
@@ -113,13 +112,18 @@ def _later_phases(experiment: Experiment) -> Iterator[Work]:
     for kind, phase, critics in phases:
         if phase.coupling_weight > 0:
             critics = [*critics, gan.window_critic_flops(px, n_channels)]
-        per_image = (1 + _TRAIN) * flops_g
-        per_image += sum((2 * _TRAIN + _PENALTY + _TRAIN) * flops for flops in critics)
+        per_image = _flops_an_image(gan, flops_g, critics)
         if phase.images:
             yield _piece(kind, "train_gan", px, batch, per_image, phase.images)
 
 
+def _flops_an_image(gan: GanSettings, of_generator: int, of_critics: list[int]) -> float:
+    """Critics learn from a real and a drawn slice, then the generator through them."""
+    through_critics = 3 * _TRAIN + _PENALTY / gan.penalty_every
+    return (1 + _TRAIN) * of_generator + through_critics * sum(of_critics)
+
+
 def _piece(
-    kind: Kind, stage: StageName, side_px: int, batch: int, flops_an_image: int, images: int
+    kind: Kind, stage: StageName, side_px: int, batch: int, flops_an_image: float, images: int
 ) -> Work:
     return Work(kind, stage, side_px, batch, batch * flops_an_image, images / batch)

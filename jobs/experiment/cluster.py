@@ -55,7 +55,7 @@ class ClusterSettings(Settings):
 
 
 class RunSettings(Settings):
-    """How tasks run, which never changes what they compute on a CPU."""
+    """How tasks run, which on a CPU changes what they compute in nothing but last digits."""
 
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="auto: CUDA where there is one"
@@ -67,7 +67,9 @@ class RunSettings(Settings):
         30.0, description="seconds between two reports of a task's progress"
     )
     workers: Count | None = Field(None, description="local processes; None: one a core")
-    threads: Count = Field(1, description="torch threads a local process")
+    threads: Count = Field(
+        1, description="torch threads a local process; their number shows in last digits of sums"
+    )
     tensorboard: bool = Field(
         False, description="trainings also write TensorBoard events, to <run folder>/tensorboard"
     )

@@ -275,6 +275,8 @@ def _gan_settings(experiment: Experiment) -> dict[str, Any]:
     gan, grid, keep = experiment.gan, experiment.grid, {"encoding", "exclude_test_from_unlabelled"}
     # A limit on failing updates changes no result of a phase that ends; copies follow below.
     drop = {"max_skipped_fraction", "labelled_copies"}
+    if gan.penalty_every == 1:  # as GANs were planned before it could be another
+        drop.add("penalty_every")
     settings: dict[str, Any] = {
         "seed": experiment.seed,
         "cohort": experiment.cohort.model_dump(mode="json", include=keep),

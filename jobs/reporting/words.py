@@ -59,6 +59,8 @@ def beyond_paper(gan: GanSettings) -> str:
     if gan.labelled_copies > 0:
         who = "it and D_S know" if judged else "D_S knows"
         said.append(f"{who} deformed copies of each labelled slice ({gan.labelled_copies})")
+    if gan.penalty_every > 1:
+        said.append(f"a gradient penalty at every {gan.penalty_every}. update of a critic")
     if not said:
         return ""
     return f"Not in the paper: {'; '.join(said)}."

@@ -80,6 +80,8 @@ def train_gan(context: Context) -> Outcome:
     labelled_kchw, n_clipped_c = data.group.encoded(code)
     labelling = cell_labelling(context, data, code)
     no_ingredient = {"phase_1", "phase_2", "phase_3", "max_skipped_fraction", "labelled_copies"}
+    if gan.penalty_every == 1:  # as phases were known before it could be another
+        no_ingredient.add("penalty_every")
     networks = gan.model_dump(mode="json", exclude=no_ingredient)
     of_copies = {"gan", "augmentation"}
     others = {key: kept for key, kept in context.task.settings.items() if key not in of_copies}

@@ -3,11 +3,11 @@
     python -m tests.benchmarks.speed [--seconds 60] [--only "40 px"]
 
 Each row is one shape: slices, feature maps and minibatch of levels of the shipped experiments, of
-the paper's side with narrow networks and of the official width, and an iteration of each preset of
-the segmenter. The plain step (`plain_training`), the project's in float32 and the project's in
-bfloat16 take turns on one thread, in short blocks, for `--seconds` a row; printed are the median
-milliseconds a step and how many times as long the plain step takes. Machines are noisy: read the
-ratios.
+the paper's side with narrow networks and of the official width, and an iteration of each preset
+of the segmenter. The plain step (`plain_training`), the project's in float32, in bfloat16, and a
+GAN's in float32 with a gradient penalty at every fourth update (`lazy`) take turns on one thread,
+in short blocks, for `--seconds` a row; printed are the median milliseconds a step and how many
+times as long the plain step takes. Machines are noisy: read the ratios.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import cycle
 
 import torch
 
@@ -33,6 +34,7 @@ from tests.benchmarks.plain_training import PlainGan, segmenter_step
 N_CHANNELS = 8
 N_SLICES = 30
 _BLOCK_S = 0.5
+_LAZY = 4
 Step = Callable[[], None]
 
 
@@ -71,12 +73,14 @@ def gan_steps(shape: Shape) -> dict[str, Step]:
     steady = schedule.at(schedule.stretches[-1].first_step)
     assert steady.alpha == 1.0
 
-    def ours(precision: str) -> Step:
-        of_precision = settings.model_copy(update={"precision": precision})
-        generator = build_generator(of_precision, side_px, N_CHANNELS, 1)
-        joint = phases._critic(of_precision, JOINT, [real_nchw], slice(None), 2, device="cpu")
-        gan = phases._gan(of_precision, generator, [joint], 3, "cpu")
-        return lambda: run_step(gan, steady, {JOINT: [real_nchw]})
+    def ours(precision: str, penalty_every: int = 1) -> Step:
+        changes = {"precision": precision, "penalty_every": penalty_every}
+        changed = settings.model_copy(update=changes)
+        generator = build_generator(changed, side_px, N_CHANNELS, 1)
+        joint = phases._critic(changed, JOINT, [real_nchw], slice(None), 2, device="cpu")
+        gan = phases._gan(changed, generator, [joint], 3, "cpu")
+        moments = cycle([replace(steady, critics={JOINT: n}) for n in range(penalty_every)])
+        return lambda: run_step(gan, next(moments), {JOINT: [real_nchw]})
 
     plain = PlainGan(
         build_generator(settings, side_px, N_CHANNELS, 1),
@@ -87,7 +91,12 @@ def gan_steps(shape: Shape) -> dict[str, Step]:
     def plain_step() -> None:
         plain.step(real_nchw[torch.randint(N_SLICES, (shape.minibatch,))])
 
-    return {"plain": plain_step, "float32": ours("float32"), "bfloat16": ours("bfloat16")}
+    return {
+        "plain": plain_step,
+        "float32": ours("float32"),
+        "bfloat16": ours("bfloat16"),
+        "lazy": ours("float32", _LAZY),
+    }
 
 
 def segmenter_steps(preset: str) -> dict[str, Step]:

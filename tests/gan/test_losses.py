@@ -92,6 +92,22 @@ def test_reals_and_fakes_are_scored_as_sets_of_their_own() -> None:
     assert seen == [(8, 2), (4, 1)]
 
 
+def test_without_penalty_no_image_is_mixed_and_the_rest_of_the_loss_stays() -> None:
+    scored: list[int] = []
+
+    def score(image: Tensor, sets: int) -> Tensor:
+        scored.append(len(image))
+        return image.square().sum((1, 2, 3))
+
+    real, fake, mix = _pair()
+    got = critic_loss(score, real, fake, mix, gradient_penalty=0.0, drift=0.001)
+    real_b, fake_b = real.square().sum((1, 2, 3)), fake.square().sum((1, 2, 3))
+    wanted = (fake_b - real_b).mean() + 0.001 * (real_b**2).mean()
+    assert got.loss.item() == pytest.approx(wanted.item())
+    assert got.gradient_norm.isnan()
+    assert scored == [8]
+
+
 def test_generator_loss_weighs_its_critics() -> None:
     image, label = torch.tensor([1.0, 3.0]), torch.tensor([-4.0, 0.0])
     assert generator_loss([image], [1.0]).item() == -2.0

@@ -117,10 +117,11 @@ def _assert_equal(one: PhaseResult, other: PhaseResult) -> None:
     ("phase", "stops"),
     [(1, (1, 3, 4, 6, 11, 20)), (2, (1, 7, 10, 12)), (3, (2, 5, 6, 7, 10))],
 )
+@pytest.mark.parametrize("penalty_every", [1, 3])
 def test_a_resumed_run_equals_an_undisturbed_one_to_the_bit(
-    phase: int, stops: tuple[int, ...], tmp_path: Path
+    phase: int, stops: tuple[int, ...], penalty_every: int, tmp_path: Path
 ) -> None:
-    run = _run(phase, _settings())
+    run = _run(phase, _settings(penalty_every=penalty_every))
     undisturbed = run(_store(tmp_path / "whole"), Silent())
     for stop in stops:
         with pytest.raises(StopRequested):
@@ -252,6 +253,56 @@ def test_the_critic_leads_100_to_1_for_five_cycles(
     _run(2, _settings(phase_2=paper))(_store(tmp_path), Silent())
     cycle = ["image"] * 100 + ["generator"]
     assert calls == cycle * 5 + ["image", "generator"] * 2
+
+
+@pytest.mark.parametrize("phase", [1, 2, 3])
+def test_a_lazy_penalty_weighs_more_and_is_taken_of_each_critics_own_updates(
+    phase: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: dict[str, list[float]] = {}
+
+    def spy(gan: steps.Gan, critic: steps.Critic, *rest: Any) -> None:
+        taken.setdefault(critic.name, []).append(rest[-1])
+
+    settings = _settings(penalty_every=3, gradient_penalty=7.0)
+    monkeypatch.setattr("gansfer.gan.training.record_is_due", lambda moment: False)
+    with monkeypatch.context() as watched:
+        watched.setattr(steps, "critic_step", spy)
+        _run(phase, settings)(_store(tmp_path / "watched"), Silent())
+    for name, weights in taken.items():
+        assert set(weights) == {0.0, 21.0}, name
+    if phase == 2:  # 2 cycles of 5, then 4 of 1: a new stretch begins with a penalty
+        lazy = [21.0, 0.0, 0.0]
+        assert taken["image"] == [*lazy * 3, 21.0, *lazy, 21.0]
+    if phase == 3:  # D_I learns at the end of each cycle of three: not always at the same third
+        assert taken["image"][:2] == [21.0, 0.0]
+        assert taken["label"][:6] == [21.0, 0.0, 0.0] * 2
+    every, lazily = (
+        _run(phase, one)(_store(tmp_path / str(one.penalty_every)), Silent())
+        for one in (_settings(gradient_penalty=7.0), settings)
+    )
+    differ = [
+        not torch.equal(value, lazily.critics[name][key])
+        for name in every.critics
+        for key, value in every.critics[name].items()
+    ]
+    assert any(differ)
+
+
+def test_a_record_of_a_lazy_penalty_is_the_mean_over_its_own_updates(tmp_path: Path) -> None:
+    slices = _slices(10, _CHANNELS, 0)
+    settings = _settings(penalty_every=2, phase_1={"fade_images": 24, "stable_images": 8})
+    result = _train_phase_1(settings, slices, tmp_path)
+    norms = [record["gradient_norm_joint"] for record in result.records]
+    # One update a record here: the first of a stretch has a penalty, the second has none.
+    fading = [
+        (record["level_px"], norm)
+        for record, norm in zip(result.records, norms, strict=True)
+        if "alpha" in record
+    ]
+    assert [norm is None for px, norm in fading if px == _PX] == [False, True] * 3
+    assert all(norm is None or norm > 0 for norm in norms)
+    assert all(record["loss_joint"] is not None for record in result.records)
 
 
 def test_each_critic_sees_its_channels_and_its_reals(

@@ -86,3 +86,30 @@ def test_a_phase_that_is_not_trained_is_not_measured(tmp_path: Path) -> None:
     assert {one.kind for one in measured.pieces} == {
         *("least", "phase_1", "synthesise", "train_segmenter", "segment_cohort")
     }
+
+
+def test_a_lazy_penalty_is_measured_in_its_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every, lazy = (
+        Trial.make(tmp_path / str(n), gan={"penalty_every": n}).plan.experiment for n in (1, 3)
+    )
+    taken: list[tuple[str, bool]] = []
+
+    def watched(gan: Gan, moment: Moment, real_sets: dict[str, list[Tensor]]) -> None:
+        taken.extend((name, gan.penalty_at(n) > 0) for name, n in moment.critics.items())
+        run_step(gan, moment, real_sets)
+
+    monkeypatch.setattr(benchmark_steps, "run_step", watched)
+    measured = measure_machine(lazy, budget_s=0.0, watch=Silent())
+    for name in ("joint", "image", "label"):
+        penalised = [now for one, now in taken if one == name]
+        assert sum(penalised) * 3 == len(penalised), name
+    gan_pieces = [one for one in measured.pieces if one.kind.startswith("phase")]
+    assert {one.timed_steps for one in gan_pieces} == {9}
+    flops = [
+        {(one.kind, one.side_px): one.flops_a_step for one in work_of(experiment)}
+        for experiment in (every, lazy)
+    ]
+    for key, whole in flops[0].items():
+        assert (flops[1][key] < whole) == key[0].startswith("phase"), key

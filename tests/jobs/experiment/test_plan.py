@@ -126,6 +126,7 @@ DOWN_FROM = {
         ({"seed": 1}, "prepare"),
         ({"gan": {"phase_3": {"images": 2_000_000}}}, "train_gan"),
         ({"gan": {"labelled_copies": 8}}, "train_gan"),
+        ({"gan": {"penalty_every": 2}}, "train_gan"),
         ({"gan": {"phase_2": {"learning_rate": 0.002}}}, "train_gan"),
         ({"gan": {"phase_3": {"learning_rate": 0.002}}}, "train_gan"),
         ({"synthesis": {"keep_percentile": 50}}, "synthesise"),

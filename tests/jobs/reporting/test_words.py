@@ -30,6 +30,10 @@ _CRITIC = "which sees small windows of image and labels together"
             "Not in the paper: D_S knows deformed copies of each labelled slice (7).",
         ),
         (
+            {"penalty_every": 4},
+            "Not in the paper: a gradient penalty at every 4. update of a critic.",
+        ),
+        (
             {
                 "phase_2": {"coupling_weight": 1.0},
                 "phase_3": {"coupling_weight": 1.0},
