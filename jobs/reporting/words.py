@@ -60,7 +60,7 @@ def beyond_paper(gan: GanSettings) -> str:
         who = "it and D_S know" if judged else "D_S knows"
         said.append(f"{who} deformed copies of each labelled slice ({gan.labelled_copies})")
     if gan.penalty_every > 1:
-        said.append(f"a gradient penalty at every {gan.penalty_every}. update of a critic")
+        said.append(f"a gradient penalty in one of {gan.penalty_every} updates of a critic")
     if not said:
         return ""
     return f"Not in the paper: {'; '.join(said)}."

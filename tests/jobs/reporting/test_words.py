@@ -31,7 +31,7 @@ _CRITIC = "which sees small windows of image and labels together"
         ),
         (
             {"penalty_every": 4},
-            "Not in the paper: a gradient penalty at every 4. update of a critic.",
+            "Not in the paper: a gradient penalty in one of 4 updates of a critic.",
         ),
         (
             {
