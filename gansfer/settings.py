@@ -187,7 +187,7 @@ class SegmenterSettings(Settings):
 
 
 class AugmentationSettings(Settings):
-    """Random deformations and intensities of labelled slices; not in the paper.
+    """Random deformations and intensities of slices that have labels; not in the paper.
 
     As segmenters of brains are commonly trained with; small enough that a brain stays one.
     """

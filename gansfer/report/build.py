@@ -57,7 +57,11 @@ _GLOSSARY = (
 )
 # Of runs with rival arms.
 _RIVALS_GLOSSARY = (
-    ("classical", "the baseline on real slices that are deformed at random while it trains"),
+    (
+        "classical",
+        "the baseline on real slices that are deformed at random while it trains; together with "
+        "synthetic slices, these are deformed as well",
+    ),
     (
         "self-training",
         "the N images, and the unlabelled pool with the baseline's labels; together with synthetic "

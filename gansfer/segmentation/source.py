@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -15,6 +13,9 @@ from gansfer.seeds import seed_for
 from gansfer.segmentation.patches import Pool, Sampler, Segments, cut, draw, probability_synthetic
 from gansfer.segmentation.presets import Preset
 from gansfer.settings import SegmenterSettings
+
+_SYNTHETIC = 1  # index of the generated slices' pool
+_AUGMENTATION = (("augmentation",), ("augmentation", "synthetic"))  # streams of the two pools
 
 
 class SegmentSource:
@@ -29,7 +30,7 @@ class SegmentSource:
         n_classes: structures + 1.
         seed: of the training; a subepoch's segments depend on it and on the subepoch's number.
         device: where the pools are kept and segments are cut.
-        augmentation: how some of the real slices are deformed, in each subepoch anew; None: not.
+        augmentation: how some slices of both pools are deformed, in each subepoch anew; None: not.
 
     Raises:
         UserError: slices too small, or labels beyond `n_classes`.
@@ -48,11 +49,11 @@ class SegmentSource:
         augmentation: Augmentation | None = None,
     ) -> None:
         self.settings, self.preset, self.seed = settings, preset, seed
-        self.real, self.augmentation, self.n_classes = real, augmentation, n_classes
+        self.augmentation, self.n_classes = augmentation, n_classes
         self.probability = probability_synthetic(
             real_per_synthetic, has_real=real is not None, has_synthetic=synthetic is not None
         )
-        pools = (real, synthetic)
+        self.pools = pools = (real, synthetic)
         for pool in pools:
             if pool is not None and pool.label_nhw.max() >= n_classes:
                 raise UserError(
@@ -100,15 +101,32 @@ class SegmentSource:
     def _deformed(
         self, number: int
     ) -> tuple[list[Sampler | None], list[tuple[Tensor, Tensor] | None]]:
-        """Samplers and pools of a subepoch: where there is augmentation, with new real slices."""
-        real = self.tensors[0]
-        if self.augmentation is None or self.real is None or real is None:
+        """Samplers and pools of a subepoch: where there is augmentation, newly deformed.
+
+        Of the generated slices, thousands, only as many are taken as the subepoch has segments.
+        """
+        if self.augmentation is None:
             return self.samplers, self.tensors
-        seed = seed_for(self.seed, "augmentation", number)
-        image_nhw, label_nhw = self.augmentation.deform(*real, self.n_classes, seed)
-        moved = replace(self.real, label_nhw=label_nhw.cpu().numpy())
-        sampler = Sampler(moved, self.preset.output_px)
-        return [sampler, self.samplers[1]], [(image_nhw, label_nhw), self.tensors[1]]
+        samplers: list[Sampler | None] = [None, None]
+        tensors: list[tuple[Tensor, Tensor] | None] = [None, None]
+        for which, (pool, given) in enumerate(zip(self.pools, self.tensors, strict=True)):
+            if pool is None or given is None:
+                continue
+            seed = seed_for(self.seed, *_AUGMENTATION[which], number)
+            image_nhw, label_nhw, subject_n = *given, pool.subject_n
+            n_wanted = self.settings.segments_per_subepoch
+            if which == _SYNTHETIC and n_wanted < len(subject_n):
+                drawn = np.random.default_rng(seed).permutation(len(subject_n))[:n_wanted]
+                drawn_on_device = torch.from_numpy(drawn).to(self.device)
+                image_nhw, label_nhw = image_nhw[drawn_on_device], label_nhw[drawn_on_device]
+                subject_n = subject_n[drawn]
+            image_nhw, label_nhw = self.augmentation.deform(
+                image_nhw, label_nhw, self.n_classes, seed
+            )
+            moved = Pool(image_nhw.cpu().numpy(), label_nhw.cpu().numpy(), subject_n, pool.name)
+            samplers[which] = Sampler(moved, self.preset.output_px)
+            tensors[which] = image_nhw, label_nhw
+        return samplers, tensors
 
 
 def _choose(segments: Segments, chosen: npt.NDArray[np.int64]) -> Segments:

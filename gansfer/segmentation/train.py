@@ -78,7 +78,7 @@ def train_segmenter(
         store: keeps the state.
         watch: told of progress; asked whether to stop.
         device: where the network trains.
-        augmentation: how some of the real slices are deformed, in each subepoch anew; None: not.
+        augmentation: how some slices of both pools are deformed, in each subepoch anew; None: not.
 
     Raises:
         StopRequested: the watch asked for it; the state is saved.

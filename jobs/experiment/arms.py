@@ -24,7 +24,7 @@ class Arm:
             `classical`, `self-training+ratio-2to1`.
         phases: GAN phases whose slices are in the synthetic pool; empty: real data only.
         ratio: real segments for each other one; None: one of the pools alone.
-        deforms: real slices are deformed as the experiment's `augmentation` says.
+        deforms: slices, real and generated, are deformed as the experiment's `augmentation` says.
         teacher: name of the arm whose segmenter labels the unlabelled pool, which is among the
             other slices then; None: it is not.
     """

@@ -115,8 +115,8 @@ class GridSettings(Settings):
         (),
         description="cheap ways to more training data, beside the generated slices: classical "
         "deforms the real slices (section augmentation), self_training takes the baseline's labels "
-        "of the unlabelled pool, or, with generated slices, those of that ratio's segmenter. "
-        "Paper: neither",
+        "of the unlabelled pool; with generated slices, classical deforms these, too, and "
+        "self_training takes the labels of that ratio's segmenter. Paper: neither",
     )
     self_training_ratio: Ratio = Field(
         "2:1", description="real to self-labelled segments in the arm self_training"

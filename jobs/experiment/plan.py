@@ -214,7 +214,8 @@ def _arm_settings(experiment: Experiment, stage: StageName, arm: Arm) -> dict[st
     own: dict[str, Any] = {"phases": list(arm.phases), "ratio": arm.ratio}
     settings: dict[str, Any] = {"arm": own}
     if arm.deforms:
-        own["deforms"] = True
+        # Generated slices were not deformed when arms with them had True here.
+        own["deforms"] = "all" if arm.phases else True
     if arm.teacher is not None:
         own["self_labelled"] = True
     if stage != "train_segmenter":

@@ -114,7 +114,7 @@ def _self_labelled_pool(context: Context, cohort: Cohort, pool_ids: Sequence[str
 
 
 def _augmentation(context: Context, cohort: Cohort, arm: Arm) -> Augmentation | None:
-    """How the arm's real slices are deformed; None: they are not."""
+    """How the arm's slices are deformed; None: they are not."""
     if not arm.deforms:
         return None
     return Augmentation(context.experiment.augmentation, cohort.spacing_zhw_mm[1])

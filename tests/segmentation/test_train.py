@@ -312,9 +312,34 @@ def test_each_subepoch_is_cut_from_slices_deformed_anew_with_their_labels() -> N
     assert values  # resampled, not merely chosen
 
 
-def test_generated_slices_are_not_deformed() -> None:
-    settings = small(segments_per_subepoch=40)
+def test_generated_slices_are_deformed_as_well_as_many_as_a_subepoch_has_segments(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    deformed: list[int] = []
+    deform = Augmentation.deform
+
+    def counted(self: Augmentation, image_khw: torch.Tensor, *rest: Any) -> Any:
+        deformed.append(len(image_khw))
+        return deform(self, image_khw, *rest)
+
+    monkeypatch.setattr(Augmentation, "deform", counted)
+    real, generated = (
+        Pool(pool.label_nhw.astype(np.float32) + shift, pool.label_nhw, pool.subject_n)
+        for pool, shift in ((discs(2, 0), 0.0), (discs(50, 1), 10.0))
+    )
+    settings = small(segments_per_subepoch=40, reflection_probability=0.0)
     preset = PRESETS[settings.preset]
-    call = (settings, preset, None, discs(3, 1), None, 3, 7, torch.device("cpu"))
-    plain, moving = SegmentSource(*call), SegmentSource(*call, augmented())
-    assert torch.equal(plain.subepoch(0)[0], moving.subepoch(0)[0])
+    rest = (1.0, 3, 7, torch.device("cpu"))
+    source = SegmentSource(settings, preset, real, generated, *rest, augmented())
+    plain = SegmentSource(settings, preset, real, generated, *rest)
+    middle, output = preset.patch_px(preset.output_px) // 2, preset.output_px // 2
+    for number in (0, 1):
+        patch_n1pp, label_noo, synthetic_n = source.subepoch(number)
+        assert deformed[2 * number :] == [len(real.image_nhw), 40]
+        centre_n = patch_n1pp[:, 0, middle, middle] - 10.0 * torch.from_numpy(synthetic_n)
+        assert (centre_n.round() == label_noo[:, output, output]).float().mean() > 0.8
+        assert 5 < synthetic_n.sum() < 35
+        moved_n = (patch_n1pp - plain.subepoch(number)[0]).abs().amax((1, 2, 3)) > 0.01
+        assert moved_n[torch.from_numpy(synthetic_n)].all()
+    again = SegmentSource(settings, preset, real, generated, *rest, augmented())
+    assert torch.equal(again.subepoch(1)[0], source.subepoch(1)[0])

@@ -103,8 +103,8 @@ def methods_section(results: Results, meta: Meta, figures: Mapping[str, Path]) -
         "Classical augmentation deforms the N real slices and changes their intensities at random "
         "while the segmenter trains; self-training adds the unlabelled pool with the labels that "
         "the baseline gives it. Neither needs a GAN. “And synthetic” adds the generated slices to "
-        "either, at one ratio for every N; the pool's labels are then those of the segmenter "
-        "trained at that ratio, not the baseline's."
+        "either, at one ratio for every N: they are deformed as the real ones are, and the pool's "
+        "labels are those of the segmenter trained at that ratio, not the baseline's."
     ]
     if results.best is not None:
         text.append(
