@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -113,17 +115,22 @@ class SegmentSource:
             if pool is None or given is None:
                 continue
             seed = seed_for(self.seed, *_AUGMENTATION[which], number)
-            image_nhw, label_nhw, subject_n = *given, pool.subject_n
+            image_nhw, label_nhw, like = *given, pool
             n_wanted = self.settings.segments_per_subepoch
-            if which == _SYNTHETIC and n_wanted < len(subject_n):
-                drawn = np.random.default_rng(seed).permutation(len(subject_n))[:n_wanted]
+            if which == _SYNTHETIC and n_wanted < len(pool.subject_n):
+                drawn = np.random.default_rng(seed).permutation(len(pool.subject_n))[:n_wanted]
                 drawn_on_device = torch.from_numpy(drawn).to(self.device)
                 image_nhw, label_nhw = image_nhw[drawn_on_device], label_nhw[drawn_on_device]
-                subject_n = subject_n[drawn]
+                like = replace(
+                    pool,
+                    image_nhw=pool.image_nhw[drawn],
+                    subject_n=pool.subject_n[drawn],
+                    label_nhw=pool.label_nhw[drawn],
+                )
             image_nhw, label_nhw = self.augmentation.deform(
                 image_nhw, label_nhw, self.n_classes, seed
             )
-            moved = Pool(image_nhw.cpu().numpy(), label_nhw.cpu().numpy(), subject_n, pool.name)
+            moved = replace(like, label_nhw=label_nhw.cpu().numpy())  # a sampler sees labels only
             samplers[which] = Sampler(moved, self.preset.output_px)
             tensors[which] = image_nhw, label_nhw
         return samplers, tensors

@@ -222,6 +222,12 @@ def test_self_training_needs_its_teacher_of_its_own_cell() -> None:
     synthesise = cell.replace("train_segmenter", "synthesise")
     assert together == ("prepare", f"{synthesise}/group-0", f"{cell}/ratio-2to1")
     assert plan.by_id[f"{cell}/classical"].needs == ("prepare",)
+    # Arms with generated slices were trained otherwise before these were deformed, too.
+    deforms = {
+        name: plan.by_id[f"{cell}/{name}"].settings["arm"].get("deforms") for name in RIVAL_ARMS
+    }
+    assert {name for name, what in deforms.items() if what is True} == {"classical"}
+    assert {name for name, what in deforms.items() if what == "all"} == {"classical+ratio-2to1"}
     seen: set[str] = set()
     for task in plan.tasks:
         assert set(task.needs) <= seen

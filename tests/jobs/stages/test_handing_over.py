@@ -232,12 +232,18 @@ def test_every_phase_is_trained_on_the_groups_and_the_pools_slices(
         assert changed_since(earlier) == changed
         earlier = given["kept"]
 
-    # A rate of its own is part of a phase; without one it is what it was before there were any.
-    assert hashed and not any('"learning_rate": null' in text for text in hashed)
-    third = gan.phase_3.model_copy(update={"learning_rate": 1e-4})
-    context.experiment.gan = context.experiment.gan.model_copy(update={"phase_3": third})
-    train_gan.train_gan(context)
-    assert changed_since(earlier) == [False, False, True]
+    # A rate of its own is part of a phase, how often critics are penalised of all; without them a
+    # phase is what it was before there were any.
+    unset = '"learning_rate": null', '"penalty_every"'
+    assert hashed and not any(word in text for text in hashed for word in unset)
+    for change, changed in (
+        ({"phase_3": gan.phase_3.model_copy(update={"learning_rate": 1e-4})}, [False, False, True]),
+        ({"penalty_every": 2}, [True, True, True]),
+    ):
+        context.experiment.gan = context.experiment.gan.model_copy(update=change)
+        train_gan.train_gan(context)
+        assert changed_since(earlier) == changed
+        earlier = given["kept"]
 
 
 def _identities_hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
